@@ -1,0 +1,78 @@
+# Thin wrappers over the `ev-engine` command line; `make help` lists them.
+VENV := .venv
+BIN := $(VENV)/bin
+ENGINE := $(BIN)/ev-engine
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@test -d $(VENV) || python3 -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/.installed ## prepare .venv/ with the pinned dependencies and ev-engine
+
+.PHONY: install-dev
+install-dev: $(VENV)/.installed-dev
+
+.PHONY: run
+run: install ## start database, migrations and service on http://127.0.0.1:3000
+	@exec $(ENGINE) serve
+
+.PHONY: test
+test: install-dev ## run the whole test suite on every edition available here
+	@$(BIN)/python -m pytest
+
+.PHONY: up
+up: ## start the service with TimescaleDB in containers
+	docker compose up --build --detach --wait
+
+.PHONY: down
+down: ## stop the containers (their data stays)
+	docker compose down
+
+.PHONY: migrate
+migrate: install ## bring the database's schema up to date
+	@$(ENGINE) migrate
+
+.PHONY: rollback
+rollback: install ## undo the newest migration (ALL=1: every one; data is lost)
+	@$(ENGINE) rollback $(if $(ALL),--all)
+
+.PHONY: psql
+psql: install ## open psql on the service's database
+	@$(ENGINE) psql
+
+.PHONY: simulate
+simulate: install ## send a simulated fleet to the running service
+	@$(ENGINE) simulate
+
+.PHONY: lint
+lint: install-dev ## check style and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+.PHONY: fmt
+fmt: install-dev ## format the Python code
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+.PHONY: check
+check: lint test ## everything that must pass before a commit lands
+
+PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+	--no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+.PHONY: requirements
+requirements: install ## pin the newest allowed dependencies, with hashes
+	@$(BIN)/python -m pip install --quiet pip-tools
+	@$(PIP_COMPILE) --upgrade -o requirements.txt pyproject.toml
+	@$(PIP_COMPILE) --upgrade --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml

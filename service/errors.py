@@ -1,0 +1,39 @@
+"""The errors that the engine raises, each with what the caller should do about it."""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Base of every error raised by the engine itself."""
+
+
+class SettingsError(EngineError):
+    """An environment variable holds a value that cannot be used."""
+
+
+class DatabaseUnavailableError(EngineError):
+    """The database could not be reached, started or used in time; the same call may work later."""
+
+
+class OverloadedError(EngineError):
+    """More readings wait than may wait; the sender should come back later."""
+
+
+class InvalidReadingError(EngineError):
+    """A reading breaks a rule of the contract; sending it again will not help."""
+
+
+class InvalidRequestError(EngineError):
+    """A request breaks a rule of the contract; `field` says where."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NotFoundError(EngineError):
+    """The device, mapping or period asked for is not known."""
+
+
+class TooLargeError(EngineError):
+    """A request is larger than the contract allows."""

@@ -1,0 +1,132 @@
+"""Settings of the service, read once from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from service.errors import SettingsError
+
+
+def _number(kind: type, low: float, high: float) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        value = kind(text)
+        if not low <= value <= high:
+            raise ValueError(f"must be between {low:g} and {high:g}")
+        return value
+
+    return parse
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def _timezone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except Exception:
+        raise ValueError("must be an IANA time zone such as Europe/Berlin") from None
+    return text
+
+
+def _setting(variable: str, default: Any, parse: Callable[[str], Any] = str) -> Any:
+    return field(default=default, metadata={"variable": variable, "parse": parse})
+
+
+_ratio = _number(float, 0, 1)
+_celsius = _number(float, -60, 150)
+_volts = _number(float, 0, 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be configured; each field names its environment variable."""
+
+    host: str = _setting("HOST", "127.0.0.1")
+    port: int = _setting("PORT", 3000, _number(int, 1, 65535))
+    workers: int = _setting("WORKERS", 1, _number(int, 1, 64))
+    log_level: str = _setting("LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"))
+
+    database_url: str | None = _setting("DATABASE_URL", None)
+    database_read_url: str | None = _setting("DATABASE_READ_URL", None)
+    db_host: str | None = _setting("DB_HOST", None)
+    db_port: int = _setting("DB_PORT", 5432, _number(int, 1, 65535))
+    db_username: str = _setting("DB_USERNAME", "postgres")
+    db_password: str = _setting("DB_PASSWORD", "postgres")
+    db_name: str = _setting("DB_NAME", "ev_ingestion")
+    db_pool_min: int = _setting("DB_POOL_MIN", 10, _number(int, 1, 1000))
+    db_pool_max: int = _setting("DB_POOL_MAX", 100, _number(int, 1, 1000))
+    data_dir: Path = _setting("DATA_DIR", Path(".data"), Path)
+    embedded_postgres: str = _setting("EMBEDDED_POSTGRES", "auto", _choice("auto", "system", "wheel"))
+
+    ingest_writers: int = _setting("INGEST_WRITERS", 2, _number(int, 1, 64))
+    ingest_batch_readings: int = _setting("INGEST_BATCH_READINGS", 10_000, _number(int, 1, 1_000_000))
+    ingest_queue_readings: int = _setting("INGEST_QUEUE_READINGS", 200_000, _number(int, 1, 10_000_000))
+    request_timeout_seconds: float = _setting("REQUEST_TIMEOUT_SECONDS", 15.0, _number(float, 0.1, 600))
+    fleet_cache_seconds: float = _setting("FLEET_CACHE_SECONDS", 5.0, _number(float, 0, 60))
+
+    efficiency_excellent: float = _setting("EFFICIENCY_EXCELLENT_THRESHOLD", 0.92, _ratio)
+    efficiency_warning: float = _setting("EFFICIENCY_WARNING_THRESHOLD", 0.85, _ratio)
+    efficiency_critical: float = _setting("EFFICIENCY_CRITICAL_THRESHOLD", 0.75, _ratio)
+    battery_temp_warning: float = _setting("BATTERY_TEMP_WARNING", 45.0, _celsius)
+    battery_temp_critical: float = _setting("BATTERY_TEMP_CRITICAL", 55.0, _celsius)
+    voltage_min: float = _setting("VOLTAGE_MIN", 80.0, _volts)
+    voltage_max: float = _setting("VOLTAGE_MAX", 520.0, _volts)
+    offline_after_seconds: int = _setting("OFFLINE_AFTER_SECONDS", 300, _number(int, 1, 31_536_000))
+    max_clock_skew_seconds: int = _setting("MAX_CLOCK_SKEW_SECONDS", 300, _number(int, 0, 86_400))
+    fleet_timezone: str = _setting("FLEET_TIMEZONE", "UTC", _timezone)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read every variable that is set; raise SettingsError naming the first that is wrong."""
+        values: dict[str, Any] = {}
+        for name, entry in cls.__dataclass_fields__.items():
+            variable, parse = entry.metadata["variable"], entry.metadata["parse"]
+            text = environ.get(variable, "").strip()
+            if not text:
+                continue
+            try:
+                values[name] = parse(text)
+            except ValueError as error:
+                raise SettingsError(f"{variable}={text!r} is not usable: {error}") from None
+        settings = cls(**values)
+        settings._check_order()
+        return settings
+
+    def _check_order(self) -> None:
+        pairs = [
+            ("efficiency_critical", "efficiency_warning"),
+            ("efficiency_warning", "efficiency_excellent"),
+            ("battery_temp_warning", "battery_temp_critical"),
+            ("voltage_min", "voltage_max"),
+            ("db_pool_min", "db_pool_max"),
+        ]
+        fields = type(self).__dataclass_fields__
+        for low, high in pairs:
+            if getattr(self, low) > getattr(self, high):
+                low_variable = fields[low].metadata["variable"]
+                high_variable = fields[high].metadata["variable"]
+                raise SettingsError(
+                    f"{low_variable}={getattr(self, low)!r} is not usable: "
+                    f"must not be above {high_variable}={getattr(self, high)!r}"
+                )
+
+    def given_database_url(self) -> str | None:
+        """Return the database that the environment names, or None when none is named."""
+        if self.database_url:
+            return self.database_url
+        if self.db_host:
+            user, password = quote(self.db_username, safe=""), quote(self.db_password, safe="")
+            return f"postgresql://{user}:{password}@{self.db_host}:{self.db_port}/{quote(self.db_name, safe='')}"
+        return None
