@@ -1,0 +1,303 @@
+-- The fleet's efficiency: the rules of energy.sql for every device at once, with the daily rollup for the whole days
+-- inside the period.
+
+CREATE OR REPLACE FUNCTION engine.fleet_meter_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (meter_id text, kwh numeric)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_split record;
+BEGIN
+    SELECT * INTO v_split FROM engine.split_period(p_from, p_to);
+    RETURN QUERY
+        SELECT d.meter_id, sum(d.total_kwh_consumed_ac)
+        FROM public.meter_telemetry_daily AS d
+        WHERE d.bucket >= v_split.days_from AND d.bucket < v_split.days_to
+            AND NOT EXISTS (
+                SELECT FROM engine.stale_hour AS s
+                WHERE s.stream = 'meter' AND s.device_id = d.meter_id AND date_bin('1 day', s.bucket, 'epoch') = d.bucket
+            )
+        GROUP BY d.meter_id;
+    RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_meter_energy(v_split.hours_from, v_split.days_from) AS h;
+    RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_meter_energy(v_split.days_to, v_split.hours_to) AS h;
+    RETURN QUERY SELECT r.* FROM engine.raw_fleet_meter_energy(p_from, v_split.hours_from) AS r;
+    RETURN QUERY SELECT r.* FROM engine.raw_fleet_meter_energy(v_split.hours_to, p_to) AS r;
+
+    IF EXISTS (
+        SELECT FROM engine.stale_hour AS s
+        WHERE s.stream = 'meter' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
+    ) THEN
+        RETURN QUERY
+            SELECT h.meter_id, sum(h.total_kwh_consumed_ac)
+            FROM (
+                SELECT DISTINCT s.device_id, date_bin('1 day', s.bucket, 'epoch') AS day FROM engine.stale_hour AS s
+                WHERE s.stream = 'meter' AND s.bucket >= v_split.days_from AND s.bucket < v_split.days_to
+            ) AS k
+            JOIN public.meter_telemetry_hourly AS h
+                ON h.meter_id = k.device_id AND h.bucket >= k.day AND h.bucket < k.day + interval '1 day'
+            WHERE h.bucket >= v_split.days_from AND h.bucket < v_split.days_to
+                AND NOT EXISTS (
+                    SELECT FROM engine.stale_hour AS s
+                    WHERE s.stream = 'meter' AND s.device_id = h.meter_id AND s.bucket = h.bucket
+                )
+            GROUP BY h.meter_id;
+        RETURN QUERY
+            SELECT r.meter_id, sum(r.kwh_consumed_ac)
+            FROM engine.stale_hour AS s
+            JOIN public.meter_telemetry_history AS r
+                ON r.meter_id = s.device_id AND r.ts >= s.bucket AND r.ts < s.bucket + interval '1 hour'
+            WHERE s.stream = 'meter' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
+                AND r.ts >= v_split.hours_from AND r.ts < v_split.hours_to
+            GROUP BY r.meter_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION engine.fleet_meter_energy(timestamptz, timestamptz) IS
+    'AC energy (kWh) of every meter over [from, to); several rows a meter add up';
+
+CREATE OR REPLACE FUNCTION engine.rolled_up_fleet_meter_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (meter_id text, kwh numeric)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    IF p_from < p_to THEN
+        RETURN QUERY
+            SELECT h.meter_id, sum(h.total_kwh_consumed_ac)
+            FROM public.meter_telemetry_hourly AS h
+            WHERE h.bucket >= p_from AND h.bucket < p_to
+                AND NOT EXISTS (
+                    SELECT FROM engine.stale_hour AS s
+                    WHERE s.stream = 'meter' AND s.device_id = h.meter_id AND s.bucket = h.bucket
+                )
+            GROUP BY h.meter_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION engine.rolled_up_fleet_meter_energy(timestamptz, timestamptz) IS
+    'AC energy (kWh) of every meter in the whole hours of [from, to) that are not stale';
+
+CREATE OR REPLACE FUNCTION engine.raw_fleet_meter_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (meter_id text, kwh numeric)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    IF p_from < p_to THEN
+        RETURN QUERY
+            SELECT r.meter_id, sum(r.kwh_consumed_ac)
+            FROM public.meter_telemetry_history AS r
+            WHERE r.ts >= p_from AND r.ts < p_to
+            GROUP BY r.meter_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION engine.raw_fleet_meter_energy(timestamptz, timestamptz) IS
+    'AC energy (kWh) of every meter over [from, to), from raw history alone';
+
+CREATE OR REPLACE FUNCTION engine.fleet_vehicle_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (vehicle_id text, kwh numeric)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_split record;
+BEGIN
+    SELECT * INTO v_split FROM engine.split_period(p_from, p_to);
+    RETURN QUERY
+        SELECT d.vehicle_id, sum(d.total_kwh_delivered_dc)
+        FROM public.vehicle_telemetry_daily AS d
+        WHERE d.bucket >= v_split.days_from AND d.bucket < v_split.days_to
+            AND NOT EXISTS (
+                SELECT FROM engine.stale_hour AS s
+                WHERE s.stream = 'vehicle' AND s.device_id = d.vehicle_id AND date_bin('1 day', s.bucket, 'epoch') = d.bucket
+            )
+        GROUP BY d.vehicle_id;
+    RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_vehicle_energy(v_split.hours_from, v_split.days_from) AS h;
+    RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_vehicle_energy(v_split.days_to, v_split.hours_to) AS h;
+    RETURN QUERY SELECT r.* FROM engine.raw_fleet_vehicle_energy(p_from, v_split.hours_from) AS r;
+    RETURN QUERY SELECT r.* FROM engine.raw_fleet_vehicle_energy(v_split.hours_to, p_to) AS r;
+
+    IF EXISTS (
+        SELECT FROM engine.stale_hour AS s
+        WHERE s.stream = 'vehicle' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
+    ) THEN
+        RETURN QUERY
+            SELECT h.vehicle_id, sum(h.total_kwh_delivered_dc)
+            FROM (
+                SELECT DISTINCT s.device_id, date_bin('1 day', s.bucket, 'epoch') AS day FROM engine.stale_hour AS s
+                WHERE s.stream = 'vehicle' AND s.bucket >= v_split.days_from AND s.bucket < v_split.days_to
+            ) AS k
+            JOIN public.vehicle_telemetry_hourly AS h
+                ON h.vehicle_id = k.device_id AND h.bucket >= k.day AND h.bucket < k.day + interval '1 day'
+            WHERE h.bucket >= v_split.days_from AND h.bucket < v_split.days_to
+                AND NOT EXISTS (
+                    SELECT FROM engine.stale_hour AS s
+                    WHERE s.stream = 'vehicle' AND s.device_id = h.vehicle_id AND s.bucket = h.bucket
+                )
+            GROUP BY h.vehicle_id;
+        RETURN QUERY
+            SELECT r.vehicle_id, sum(r.kwh_delivered_dc)
+            FROM engine.stale_hour AS s
+            JOIN public.vehicle_telemetry_history AS r
+                ON r.vehicle_id = s.device_id AND r.ts >= s.bucket AND r.ts < s.bucket + interval '1 hour'
+            WHERE s.stream = 'vehicle' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
+                AND r.ts >= v_split.hours_from AND r.ts < v_split.hours_to
+            GROUP BY r.vehicle_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION engine.fleet_vehicle_energy(timestamptz, timestamptz) IS
+    'DC energy (kWh) of every vehicle over [from, to); several rows a vehicle add up';
+
+CREATE OR REPLACE FUNCTION engine.rolled_up_fleet_vehicle_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (vehicle_id text, kwh numeric)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    IF p_from < p_to THEN
+        RETURN QUERY
+            SELECT h.vehicle_id, sum(h.total_kwh_delivered_dc)
+            FROM public.vehicle_telemetry_hourly AS h
+            WHERE h.bucket >= p_from AND h.bucket < p_to
+                AND NOT EXISTS (
+                    SELECT FROM engine.stale_hour AS s
+                    WHERE s.stream = 'vehicle' AND s.device_id = h.vehicle_id AND s.bucket = h.bucket
+                )
+            GROUP BY h.vehicle_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION engine.rolled_up_fleet_vehicle_energy(timestamptz, timestamptz) IS
+    'DC energy (kWh) of every vehicle in the whole hours of [from, to) that are not stale';
+
+CREATE OR REPLACE FUNCTION engine.raw_fleet_vehicle_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (vehicle_id text, kwh numeric)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    IF p_from < p_to THEN
+        RETURN QUERY
+            SELECT r.vehicle_id, sum(r.kwh_delivered_dc)
+            FROM public.vehicle_telemetry_history AS r
+            WHERE r.ts >= p_from AND r.ts < p_to
+            GROUP BY r.vehicle_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION engine.raw_fleet_vehicle_energy(timestamptz, timestamptz) IS
+    'DC energy (kWh) of every vehicle over [from, to), from raw history alone';
+
+-- Meters that change hands inside the period, each mapping with hours and edges of its own. (A meter that serves one
+-- vehicle throughout needs no more than its sum.)
+CREATE OR REPLACE FUNCTION engine.fleet_shared_meter_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (vehicle_id text, kwh numeric)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    RETURN QUERY
+        WITH mapping AS MATERIALIZED (
+            SELECT m.meter_id, m.vehicle_id, p.valid_from, p.valid_to, s.hours_from, s.hours_to
+            FROM public.device_mapping AS m
+            CROSS JOIN LATERAL (SELECT greatest(m.valid_from, p_from) AS valid_from, least(m.valid_to, p_to) AS valid_to) AS p
+            CROSS JOIN LATERAL engine.split_period(p.valid_from, p.valid_to) AS s
+            WHERE m.valid_from < p_to AND m.valid_to > p_from AND (m.valid_from > p_from OR m.valid_to < p_to)
+        ), raw_part AS MATERIALIZED (
+            SELECT m.meter_id, m.vehicle_id, m.valid_from AS part_from, m.hours_from AS part_to FROM mapping AS m
+            UNION ALL
+            SELECT m.meter_id, m.vehicle_id, m.hours_to, m.valid_to FROM mapping AS m
+            UNION ALL
+            SELECT m.meter_id, m.vehicle_id, s.bucket, s.bucket + interval '1 hour'
+            FROM mapping AS m
+            JOIN engine.stale_hour AS s
+                ON s.stream = 'meter' AND s.device_id = m.meter_id AND s.bucket >= m.hours_from AND s.bucket < m.hours_to
+        )
+        SELECT m.vehicle_id, sum(h.total_kwh_consumed_ac)
+        FROM mapping AS m
+        JOIN public.meter_telemetry_hourly AS h
+            ON h.meter_id = m.meter_id AND h.bucket >= m.hours_from AND h.bucket < m.hours_to
+        WHERE h.bucket >= p_from AND h.bucket < p_to
+            AND NOT EXISTS (
+                SELECT FROM engine.stale_hour AS s
+                WHERE s.stream = 'meter' AND s.device_id = h.meter_id AND s.bucket = h.bucket
+            )
+        GROUP BY m.vehicle_id
+        UNION ALL
+        SELECT p.vehicle_id, sum(r.kwh_consumed_ac)
+        FROM raw_part AS p
+        JOIN public.meter_telemetry_history AS r
+            ON r.meter_id = p.meter_id AND r.ts >= p.part_from AND r.ts < p.part_to
+        WHERE r.ts >= p_from AND r.ts < p_to
+        GROUP BY p.vehicle_id;
+END
+$$;
+COMMENT ON FUNCTION engine.fleet_shared_meter_energy(timestamptz, timestamptz) IS
+    'AC energy (kWh) that meters mapped for part of [from, to) consumed for each vehicle; several rows a vehicle add up';
+
+CREATE OR REPLACE FUNCTION public.fleet_efficiency(p_hours integer DEFAULT 24, p_period_end timestamptz DEFAULT now())
+RETURNS TABLE (
+    total_vehicles bigint,
+    avg_efficiency_ratio numeric,
+    vehicles_with_warnings bigint,
+    vehicles_critical bigint,
+    total_kwh_consumed_ac numeric,
+    total_kwh_delivered_dc numeric,
+    total_energy_loss numeric,
+    period_start timestamptz,
+    period_end timestamptz
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_start timestamptz := engine.period_start(p_hours, p_period_end);
+BEGIN
+    RETURN QUERY
+        WITH meter AS MATERIALIZED (
+            SELECT e.meter_id, sum(e.kwh) AS kwh FROM engine.fleet_meter_energy(v_start, p_period_end) AS e GROUP BY e.meter_id
+        ), ac AS (
+            SELECT a.vehicle_id, sum(a.kwh) AS kwh
+            FROM (
+                SELECT m.vehicle_id, meter.kwh
+                FROM meter
+                JOIN public.device_mapping AS m ON m.meter_id = meter.meter_id
+                WHERE m.valid_from <= v_start AND m.valid_to >= p_period_end
+                UNION ALL
+                SELECT s.vehicle_id, s.kwh FROM engine.fleet_shared_meter_energy(v_start, p_period_end) AS s
+            ) AS a
+            GROUP BY a.vehicle_id
+        ), dc AS (
+            SELECT e.vehicle_id, sum(e.kwh) AS kwh FROM engine.fleet_vehicle_energy(v_start, p_period_end) AS e GROUP BY e.vehicle_id
+        ), vehicle AS (
+            SELECT dc.kwh AS dc, ac.kwh AS ac, engine.efficiency_ratio(ac.kwh, dc.kwh) AS ratio
+            FROM dc
+            LEFT JOIN ac ON ac.vehicle_id = dc.vehicle_id
+        )
+        SELECT
+            count(v.dc),
+            engine.efficiency_ratio(sum(v.ac) FILTER (WHERE v.ac > 0), sum(v.dc) FILTER (WHERE v.ac > 0)),
+            count(*) FILTER (WHERE v.ratio >= s.efficiency_critical AND v.ratio < s.efficiency_warning),
+            count(*) FILTER (WHERE v.ratio < s.efficiency_critical),
+            coalesce((SELECT sum(meter.kwh) FROM meter), 0),
+            coalesce(sum(v.dc), 0),
+            coalesce(sum(v.ac - v.dc) FILTER (WHERE v.ac > 0), 0),
+            v_start,
+            p_period_end
+        FROM engine.settings AS s
+        LEFT JOIN vehicle AS v ON true
+        GROUP BY s.id;
+END
+$$;
+COMMENT ON FUNCTION public.fleet_efficiency(integer, timestamptz) IS
+    'Energy (kWh) and efficiency of the fleet over the hours before period_end (start included, end excluded); ratio and loss over vehicles with readings and AC energy, the totals over all that was received';

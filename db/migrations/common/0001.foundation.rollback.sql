@@ -1,0 +1,2 @@
+DROP TABLE device_mapping;
+DROP SCHEMA engine CASCADE;
