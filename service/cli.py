@@ -2,10 +2,105 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 import click
+
+from service.embedded import open_database
+from service.errors import EngineError
+from service.settings import Settings
+from service.simulate.command import simulate
+
+log = logging.getLogger("service")
+
+
+def _settings() -> Settings:
+    settings = Settings.from_environment()
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr
+    )
+    return settings
+
+
+def _clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn the engine's own errors into one line and exit status 1."""
+
+    @wraps(command)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except EngineError as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ev-engine")
 def main() -> None:
     """EV Ingestion Engine: durable telemetry ingest and exact energy accounting for EV fleets."""
+
+
+@main.command()
+@click.option("--migrate/--no-migrate", "migrates", default=True, help="Bring the schema up to date first (default).")
+@_clear_errors
+def serve(migrates: bool) -> None:
+    """Run the service (and its private database when none is given) until Ctrl-C or SIGTERM."""
+    from service.server import run
+
+    settings = _settings()
+    with open_database(settings) as database:
+        log.info("%s", database.reason)
+        run(settings, database.url, migrates=migrates)
+
+
+@main.command()
+@_clear_errors
+def migrate() -> None:
+    """Bring the database's schema up to date."""
+    from service.migrate import apply_settings
+    from service.migrate import migrate as migrate_database
+
+    settings = _settings()
+    with open_database(settings) as database:
+        log.info("%s", database.reason)
+        edition = migrate_database(database.url, settings.edition)
+        apply_settings(database.url, settings)
+    click.echo(f"The schema is up to date ({edition} edition).")
+
+
+@main.command()
+@click.option("--all", "everything", is_flag=True, help="Undo every migration: the database is empty afterwards.")
+@_clear_errors
+def rollback(everything: bool) -> None:
+    """Undo the newest migration; the data it holds is lost."""
+    from service.migrate import rollback as rollback_database
+
+    settings = _settings()
+    with open_database(settings) as database:
+        log.info("%s", database.reason)
+        undone = rollback_database(database.url, everything)
+    click.echo(f"Undone: {', '.join(undone) or 'nothing'}.")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1)
+@_clear_errors
+def psql(arguments: tuple[str, ...]) -> None:
+    """Open psql on the service's database; further arguments go to psql."""
+    settings = _settings()
+    with open_database(settings) as database:
+        try:
+            status = subprocess.call(["psql", database.url, *arguments], env=os.environ)
+        except FileNotFoundError:
+            raise click.ClickException("psql is not installed: install PostgreSQL's client") from None
+    sys.exit(status)
+
+
+main.add_command(simulate)

@@ -37,3 +37,7 @@ class NotFoundError(EngineError):
 
 class TooLargeError(EngineError):
     """A request is larger than the contract allows."""
+
+
+class UnsupportedEncodingError(EngineError):
+    """A request body is encoded in a way that the service does not know."""

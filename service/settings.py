@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +16,10 @@ from service.errors import SettingsError
 
 def _number(kind: type, low: float, high: float) -> Callable[[str], Any]:
     def parse(text: str) -> Any:
-        value = kind(text)
+        try:
+            value = kind(text)
+        except (ValueError, InvalidOperation):
+            raise ValueError("must be a number" if kind is not int else "must be a whole number") from None
         if not low <= value <= high:
             raise ValueError(f"must be between {low:g} and {high:g}")
         return value
@@ -44,9 +48,9 @@ def _setting(variable: str, default: Any, parse: Callable[[str], Any] = str) -> 
     return field(default=default, metadata={"variable": variable, "parse": parse})
 
 
-_ratio = _number(float, 0, 1)
-_celsius = _number(float, -60, 150)
-_volts = _number(float, 0, 1000)
+_ratio = _number(Decimal, 0, 1)
+_celsius = _number(Decimal, -60, 150)
+_volts = _number(Decimal, 0, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,7 @@ class Settings:
     db_pool_min: int = _setting("DB_POOL_MIN", 10, _number(int, 1, 1000))
     db_pool_max: int = _setting("DB_POOL_MAX", 100, _number(int, 1, 1000))
     data_dir: Path = _setting("DATA_DIR", Path(".data"), Path)
+    edition: str = _setting("EDITION", "auto", _choice("auto", "timescale", "postgres"))
     embedded_postgres: str = _setting("EMBEDDED_POSTGRES", "auto", _choice("auto", "system", "wheel"))
 
     ingest_writers: int = _setting("INGEST_WRITERS", 2, _number(int, 1, 64))
@@ -76,13 +81,13 @@ class Settings:
     request_timeout_seconds: float = _setting("REQUEST_TIMEOUT_SECONDS", 15.0, _number(float, 0.1, 600))
     fleet_cache_seconds: float = _setting("FLEET_CACHE_SECONDS", 5.0, _number(float, 0, 60))
 
-    efficiency_excellent: float = _setting("EFFICIENCY_EXCELLENT_THRESHOLD", 0.92, _ratio)
-    efficiency_warning: float = _setting("EFFICIENCY_WARNING_THRESHOLD", 0.85, _ratio)
-    efficiency_critical: float = _setting("EFFICIENCY_CRITICAL_THRESHOLD", 0.75, _ratio)
-    battery_temp_warning: float = _setting("BATTERY_TEMP_WARNING", 45.0, _celsius)
-    battery_temp_critical: float = _setting("BATTERY_TEMP_CRITICAL", 55.0, _celsius)
-    voltage_min: float = _setting("VOLTAGE_MIN", 80.0, _volts)
-    voltage_max: float = _setting("VOLTAGE_MAX", 520.0, _volts)
+    efficiency_excellent: Decimal = _setting("EFFICIENCY_EXCELLENT_THRESHOLD", Decimal("0.92"), _ratio)
+    efficiency_warning: Decimal = _setting("EFFICIENCY_WARNING_THRESHOLD", Decimal("0.85"), _ratio)
+    efficiency_critical: Decimal = _setting("EFFICIENCY_CRITICAL_THRESHOLD", Decimal("0.75"), _ratio)
+    battery_temp_warning: Decimal = _setting("BATTERY_TEMP_WARNING", Decimal("45"), _celsius)
+    battery_temp_critical: Decimal = _setting("BATTERY_TEMP_CRITICAL", Decimal("55"), _celsius)
+    voltage_min: Decimal = _setting("VOLTAGE_MIN", Decimal("80"), _volts)
+    voltage_max: Decimal = _setting("VOLTAGE_MAX", Decimal("520"), _volts)
     offline_after_seconds: int = _setting("OFFLINE_AFTER_SECONDS", 300, _number(int, 1, 31_536_000))
     max_clock_skew_seconds: int = _setting("MAX_CLOCK_SKEW_SECONDS", 300, _number(int, 0, 86_400))
     fleet_timezone: str = _setting("FLEET_TIMEZONE", "UTC", _timezone)
@@ -118,8 +123,8 @@ class Settings:
                 low_variable = fields[low].metadata["variable"]
                 high_variable = fields[high].metadata["variable"]
                 raise SettingsError(
-                    f"{low_variable}={getattr(self, low)!r} is not usable: "
-                    f"must not be above {high_variable}={getattr(self, high)!r}"
+                    f"{low_variable}={getattr(self, low)} is not usable: "
+                    f"must not be above {high_variable}={getattr(self, high)}"
                 )
 
     def given_database_url(self) -> str | None:

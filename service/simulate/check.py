@@ -39,7 +39,7 @@ def performance_path(vehicle: str, hours: int, end: int) -> str:
     return f"/v1/analytics/performance/{quote(vehicle, safe='')}?{query}"
 
 
-def differences(what: str, expected: dict[str, Any], status: int, answer: Any) -> list[str]:
+def differences(what: str, expected: dict[str, Any], status: int, answer: object) -> list[str]:
     """List each field of `expected` that the answer does not hold, as readable lines."""
     if status != 200 or not isinstance(answer, dict):
         return [f"{what}: answered {status}: {answer}"]

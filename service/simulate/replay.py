@@ -1,7 +1,7 @@
 """Real sessions as minute readings that add up exactly to the energy in the file.
 
-The engine takes no readings older than its history, so sessions move by whole days to just before now, keeping
-their local time of day. A reading at second t stands for the minute that begins at t, and lies within
+The engine takes no readings older than its history, so sessions move by whole days to just before now and
+keep their local time of day. A reading at second t stands for the minute that begins at t, and lies within
 [start, end) of its session, so the mapping of station to vehicle attributes it exactly.
 """
 
@@ -109,7 +109,7 @@ def spread(placed: Placed) -> tuple[Array, Array]:
     session = placed.session
     minutes = -(-(placed.end - placed.start) // 60)
     energy = session.energy_units
-    # At a mean power of 0.835 of the peak while charging: 0.7 of the time in full, the rest half as strong.
+    # The mean power while charging, as a share of the peak: first in full, then falling evenly.
     mean_power = _FULL_POWER_SHARE + (1 - _FULL_POWER_SHARE) * (1 + _LAST_POWER) / 2
     peak_units = max(session.power_kw, 0.1) * UNITS_PER_KWH / 60
     charging = min(max(-int(-energy // (peak_units * mean_power)), 1), minutes)
@@ -148,4 +148,4 @@ def chunks(placed: Placed) -> Iterator[Chunk]:
 
 
 def _steps(values: Array, per_one: int) -> Array:
-    return np.rint(values * per_one).astype(np.int64)
+    return np.asarray(np.rint(values * per_one), np.int64)

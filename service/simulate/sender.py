@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,6 +69,8 @@ class EngineClient:
         deadline = time.monotonic() + self.patience_seconds
         pause = 0.1
         while True:
+            if self._closed.is_set():
+                raise SendError(f"{method} {self.url}{path} was not sent: the client is closed")
             try:
                 status, answer, retry_after = self._exchange(method, path, body)
                 if status not in _WORTH_RETRYING:
@@ -80,8 +84,7 @@ class EngineClient:
                 raise SendError(f"{method} {self.url}{path} gave up: {problem}")
             with self._lock:
                 self.retries += 1
-            if self._closed.wait(wait):
-                raise SendError(f"{method} {self.url}{path} was interrupted: {problem}")
+            self._closed.wait(wait)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     def close(self) -> None:
@@ -89,6 +92,10 @@ class EngineClient:
         self._closed.set()
         with self._lock:
             for connection in self._connections:
+                # Closing alone would leave a thread that reads from the socket waiting.
+                if connection.sock is not None:
+                    with suppress(OSError):
+                        connection.sock.shutdown(socket.SHUT_RDWR)
                 connection.close()
             self._connections.clear()
 

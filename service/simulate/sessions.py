@@ -178,10 +178,10 @@ def _device_id(text: str) -> str:
     return name
 
 
-def _instant(text: str, zone: ZoneInfo) -> datetime:
+def _instant(text: str, zone: ZoneInfo, fold: int = 0) -> datetime:
     moment = datetime.fromisoformat(text.strip())
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone)
+        moment = moment.replace(tzinfo=zone, fold=fold)
     return moment.astimezone(UTC).replace(microsecond=0)
 
 
@@ -193,24 +193,16 @@ def _local_stay(
     In the hour that autumn repeats, a local time means two instants: the pair that fits the stated stay best
     is meant. EPFL's stay counts the minute of departure too.
     """
-    arrival = datetime.fromisoformat(arrival_text.strip())
-    departure = datetime.fromisoformat(departure_text.strip())
-    readings = [
-        (_instant(f"{arrival}", zone), _instant(f"{departure}", zone))
-        if arrival.tzinfo or departure.tzinfo
-        else tuple(
-            moment.replace(tzinfo=zone, fold=fold, microsecond=0).astimezone(UTC)
-            for moment, fold in ((arrival, folds[0]), (departure, folds[1]))
-        )
-        for folds in product((0, 1), repeat=2)
+    pairs = [
+        (_instant(arrival_text, zone, arrival_fold), _instant(departure_text, zone, departure_fold))
+        for arrival_fold, departure_fold in product((0, 1), repeat=2)
     ]
 
-    def misfit(pair: tuple[datetime, ...]) -> tuple[bool, float]:
+    def misfit(pair: tuple[datetime, datetime]) -> tuple[bool, float]:
         minutes = (pair[1] - pair[0]).total_seconds() / 60
         return minutes < 0, abs(minutes + 1 - stay_minutes)
 
-    first, last = min(readings, key=misfit)
-    return first, last
+    return min(pairs, key=misfit)
 
 
 def _with_unique_vehicles(sessions: list[Session]) -> list[Session]:

@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION engine.map_device(
     p_meter_id text, p_vehicle_id text, p_from timestamptz DEFAULT NULL, p_to timestamptz DEFAULT NULL
 )
-RETURNS public.device_mapping
+RETURNS TABLE (meter_id text, vehicle_id text, valid_from timestamptz, valid_to timestamptz)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -36,11 +36,23 @@ BEGIN
     END LOOP;
     INSERT INTO public.device_mapping (meter_id, vehicle_id, valid_from, valid_to)
     VALUES (v_mapping.meter_id, v_mapping.vehicle_id, v_mapping.valid_from, v_mapping.valid_to);
-    RETURN v_mapping;
+    RETURN QUERY SELECT e.* FROM engine.open_ended(v_mapping) AS e;
 END
 $$;
 COMMENT ON FUNCTION engine.map_device(text, text, timestamptz, timestamptz) IS
-    'Maps a meter to a vehicle over [from, to), ending or splitting what was mapped there; from defaults to ever for a meter''s first mapping and to now later, to defaults to for ever';
+    'Maps a meter to a vehicle over [from, to), ending or splitting what was mapped there; from defaults to ever for a meter''s first mapping and to now later, to defaults to for ever; returns the mapping as it now stands, open ends as null';
+
+CREATE OR REPLACE FUNCTION engine.open_ended(p_mapping public.device_mapping)
+RETURNS TABLE (meter_id text, vehicle_id text, valid_from timestamptz, valid_to timestamptz)
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT
+        p_mapping.meter_id, p_mapping.vehicle_id,
+        nullif(p_mapping.valid_from, '-infinity'), nullif(p_mapping.valid_to, 'infinity')
+$$;
+COMMENT ON FUNCTION engine.open_ended(public.device_mapping) IS
+    'A mapping with null in place of infinity, for clients that have no infinite times';
 
 CREATE OR REPLACE FUNCTION engine.unmap_device(
     p_meter_id text, p_vehicle_id text, p_from timestamptz DEFAULT NULL, p_to timestamptz DEFAULT NULL
@@ -99,16 +111,17 @@ COMMENT ON FUNCTION engine.clear_mapping(text, text, timestamptz, timestamptz) I
 CREATE OR REPLACE FUNCTION engine.mappings(
     p_meter_id text DEFAULT NULL, p_vehicle_id text DEFAULT NULL, p_at timestamptz DEFAULT NULL
 )
-RETURNS SETOF public.device_mapping
+RETURNS TABLE (meter_id text, vehicle_id text, valid_from timestamptz, valid_to timestamptz)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT m.meter_id, m.vehicle_id, m.valid_from, m.valid_to
+    SELECT e.*
     FROM public.device_mapping AS m
+    CROSS JOIN LATERAL engine.open_ended(m) AS e
     WHERE (p_meter_id IS NULL OR m.meter_id = p_meter_id)
         AND (p_vehicle_id IS NULL OR m.vehicle_id = p_vehicle_id)
         AND (p_at IS NULL OR (m.valid_from <= p_at AND p_at < m.valid_to))
     ORDER BY m.meter_id, m.valid_from
 $$;
 COMMENT ON FUNCTION engine.mappings(text, text, timestamptz) IS
-    'Mappings by meter and start, past and future ones too; each argument that is not null narrows them';
+    'Mappings by meter and start, past and future ones too; each argument that is not null narrows them; open ends as null';

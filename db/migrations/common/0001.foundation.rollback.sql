@@ -1,2 +1,2 @@
-DROP TABLE device_mapping;
+DROP TABLE public.device_mapping;
 DROP SCHEMA engine CASCADE;

@@ -125,7 +125,7 @@ COMMENT ON COLUMN engine.vehicle_state.next_day_kwh IS 'DC energy in kWh of read
 CREATE TYPE engine.id_range AS RANGE (subtype = text, collation = "C");
 COMMENT ON TYPE engine.id_range IS 'Range of ids; used as [id, id] to compare ids in an exclusion constraint';
 
-CREATE TABLE device_mapping (
+CREATE TABLE public.device_mapping (
     meter_id text COLLATE "C" NOT NULL,
     vehicle_id text COLLATE "C" NOT NULL,
     valid_from timestamptz NOT NULL,
@@ -137,9 +137,9 @@ CREATE TABLE device_mapping (
         tstzrange(valid_from, valid_to) WITH &&
     )
 );
-CREATE INDEX device_mapping_vehicle ON device_mapping (vehicle_id, valid_from);
-COMMENT ON TABLE device_mapping IS 'Which vehicle charges at which meter and when; a meter serves one vehicle at a time';
-COMMENT ON COLUMN device_mapping.meter_id IS 'Meter id';
-COMMENT ON COLUMN device_mapping.vehicle_id IS 'Vehicle that the meter''s energy is attributed to';
-COMMENT ON COLUMN device_mapping.valid_from IS 'First instant of the mapping (included); -infinity: since ever';
-COMMENT ON COLUMN device_mapping.valid_to IS 'End of the mapping (excluded); infinity: until further notice';
+CREATE INDEX device_mapping_vehicle ON public.device_mapping (vehicle_id, valid_from);
+COMMENT ON TABLE public.device_mapping IS 'Which vehicle charges at which meter and when; a meter serves one vehicle at a time';
+COMMENT ON COLUMN public.device_mapping.meter_id IS 'Meter id';
+COMMENT ON COLUMN public.device_mapping.vehicle_id IS 'Vehicle that the meter''s energy is attributed to';
+COMMENT ON COLUMN public.device_mapping.valid_from IS 'First instant of the mapping (included); -infinity: since ever';
+COMMENT ON COLUMN public.device_mapping.valid_to IS 'End of the mapping (excluded); infinity: until further notice';

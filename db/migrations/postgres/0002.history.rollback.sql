@@ -1,2 +1,2 @@
-DROP TABLE vehicle_telemetry_history;
-DROP TABLE meter_telemetry_history;
+DROP TABLE public.vehicle_telemetry_history;
+DROP TABLE public.meter_telemetry_history;

@@ -1,7 +1,7 @@
 -- History: append-only, one row a reading, known by (device, ts).
 -- depends: 0001.foundation
 
-CREATE TABLE meter_telemetry_history (
+CREATE TABLE public.meter_telemetry_history (
     meter_id text COLLATE "C" NOT NULL,
     ts timestamptz NOT NULL,
     kwh_consumed_ac numeric(12, 4) NOT NULL,
@@ -10,16 +10,16 @@ CREATE TABLE meter_telemetry_history (
     PRIMARY KEY (meter_id, ts)
 );
 -- Rows arrive almost in time order: a block-range index finds ten minutes of the whole fleet for next to nothing.
-CREATE INDEX meter_telemetry_history_ts ON meter_telemetry_history USING brin (ts) WITH (autosummarize = on);
+CREATE INDEX meter_telemetry_history_ts ON public.meter_telemetry_history USING brin (ts) WITH (autosummarize = on);
 
-COMMENT ON TABLE meter_telemetry_history IS 'Every meter reading ever acknowledged (grid side), unique per meter and time';
-COMMENT ON COLUMN meter_telemetry_history.meter_id IS 'Meter id';
-COMMENT ON COLUMN meter_telemetry_history.ts IS 'Time of the reading as the meter told it';
-COMMENT ON COLUMN meter_telemetry_history.kwh_consumed_ac IS 'AC energy drawn from the grid in the reading''s interval, in kWh';
-COMMENT ON COLUMN meter_telemetry_history.voltage IS 'Grid voltage in V';
-COMMENT ON COLUMN meter_telemetry_history.ingested_at IS 'Start of the transaction that stored the reading';
+COMMENT ON TABLE public.meter_telemetry_history IS 'Every meter reading ever acknowledged (grid side), unique per meter and time';
+COMMENT ON COLUMN public.meter_telemetry_history.meter_id IS 'Meter id';
+COMMENT ON COLUMN public.meter_telemetry_history.ts IS 'Time of the reading as the meter told it';
+COMMENT ON COLUMN public.meter_telemetry_history.kwh_consumed_ac IS 'AC energy drawn from the grid in the reading''s interval, in kWh';
+COMMENT ON COLUMN public.meter_telemetry_history.voltage IS 'Grid voltage in V';
+COMMENT ON COLUMN public.meter_telemetry_history.ingested_at IS 'Start of the transaction that stored the reading';
 
-CREATE TABLE vehicle_telemetry_history (
+CREATE TABLE public.vehicle_telemetry_history (
     vehicle_id text COLLATE "C" NOT NULL,
     ts timestamptz NOT NULL,
     soc numeric(7, 4) NOT NULL,
@@ -28,12 +28,12 @@ CREATE TABLE vehicle_telemetry_history (
     ingested_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (vehicle_id, ts)
 );
-CREATE INDEX vehicle_telemetry_history_ts ON vehicle_telemetry_history USING brin (ts) WITH (autosummarize = on);
+CREATE INDEX vehicle_telemetry_history_ts ON public.vehicle_telemetry_history USING brin (ts) WITH (autosummarize = on);
 
-COMMENT ON TABLE vehicle_telemetry_history IS 'Every vehicle reading ever acknowledged (battery side), unique per vehicle and time';
-COMMENT ON COLUMN vehicle_telemetry_history.vehicle_id IS 'Vehicle id';
-COMMENT ON COLUMN vehicle_telemetry_history.ts IS 'Time of the reading as the vehicle told it';
-COMMENT ON COLUMN vehicle_telemetry_history.soc IS 'State of charge in percent';
-COMMENT ON COLUMN vehicle_telemetry_history.kwh_delivered_dc IS 'DC energy that reached the battery in the reading''s interval, in kWh';
-COMMENT ON COLUMN vehicle_telemetry_history.battery_temp IS 'Battery temperature in °C';
-COMMENT ON COLUMN vehicle_telemetry_history.ingested_at IS 'Start of the transaction that stored the reading';
+COMMENT ON TABLE public.vehicle_telemetry_history IS 'Every vehicle reading ever acknowledged (battery side), unique per vehicle and time';
+COMMENT ON COLUMN public.vehicle_telemetry_history.vehicle_id IS 'Vehicle id';
+COMMENT ON COLUMN public.vehicle_telemetry_history.ts IS 'Time of the reading as the vehicle told it';
+COMMENT ON COLUMN public.vehicle_telemetry_history.soc IS 'State of charge in percent';
+COMMENT ON COLUMN public.vehicle_telemetry_history.kwh_delivered_dc IS 'DC energy that reached the battery in the reading''s interval, in kWh';
+COMMENT ON COLUMN public.vehicle_telemetry_history.battery_temp IS 'Battery temperature in °C';
+COMMENT ON COLUMN public.vehicle_telemetry_history.ingested_at IS 'Start of the transaction that stored the reading';

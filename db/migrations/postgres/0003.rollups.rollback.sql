@@ -1,5 +1,5 @@
 DELETE FROM engine.horizon;
-DROP TABLE vehicle_telemetry_daily;
-DROP TABLE vehicle_telemetry_hourly;
-DROP TABLE meter_telemetry_daily;
-DROP TABLE meter_telemetry_hourly;
+DROP TABLE public.vehicle_telemetry_daily;
+DROP TABLE public.vehicle_telemetry_hourly;
+DROP TABLE public.meter_telemetry_daily;
+DROP TABLE public.meter_telemetry_hourly;

@@ -1,7 +1,7 @@
 -- Rollups: hourly and daily tables, kept exact by statement-level triggers (functions/postgres/upkeep.sql).
 -- depends: 0002.history
 
-CREATE TABLE meter_telemetry_hourly (
+CREATE TABLE public.meter_telemetry_hourly (
     bucket timestamptz NOT NULL,
     meter_id text COLLATE "C" NOT NULL,
     readings_count bigint NOT NULL,
@@ -12,10 +12,10 @@ CREATE TABLE meter_telemetry_hourly (
     avg_voltage numeric GENERATED ALWAYS AS (sum_voltage / readings_count) STORED,
     PRIMARY KEY (meter_id, bucket)
 );
-CREATE INDEX meter_telemetry_hourly_bucket ON meter_telemetry_hourly (bucket);
-CREATE TABLE meter_telemetry_daily (LIKE meter_telemetry_hourly INCLUDING ALL);
+CREATE INDEX meter_telemetry_hourly_bucket ON public.meter_telemetry_hourly (bucket);
+CREATE TABLE public.meter_telemetry_daily (LIKE public.meter_telemetry_hourly INCLUDING ALL);
 
-CREATE TABLE vehicle_telemetry_hourly (
+CREATE TABLE public.vehicle_telemetry_hourly (
     bucket timestamptz NOT NULL,
     vehicle_id text COLLATE "C" NOT NULL,
     readings_count bigint NOT NULL,
@@ -30,13 +30,13 @@ CREATE TABLE vehicle_telemetry_hourly (
     avg_battery_temp numeric GENERATED ALWAYS AS (sum_battery_temp / readings_count) STORED,
     PRIMARY KEY (vehicle_id, bucket)
 );
-CREATE INDEX vehicle_telemetry_hourly_bucket ON vehicle_telemetry_hourly (bucket);
-CREATE TABLE vehicle_telemetry_daily (LIKE vehicle_telemetry_hourly INCLUDING ALL);
+CREATE INDEX vehicle_telemetry_hourly_bucket ON public.vehicle_telemetry_hourly (bucket);
+CREATE TABLE public.vehicle_telemetry_daily (LIKE public.vehicle_telemetry_hourly INCLUDING ALL);
 
 -- The triggers leave nothing behind, so answers may use rollups up to the present hour.
 INSERT INTO engine.horizon (rolled_up_before) VALUES ('infinity');
 
-COMMENT ON TABLE meter_telemetry_hourly IS 'Meter readings by the hour';
-COMMENT ON TABLE meter_telemetry_daily IS 'Meter readings by the day (UTC)';
-COMMENT ON TABLE vehicle_telemetry_hourly IS 'Vehicle readings by the hour';
-COMMENT ON TABLE vehicle_telemetry_daily IS 'Vehicle readings by the day (UTC)';
+COMMENT ON TABLE public.meter_telemetry_hourly IS 'Meter readings by the hour';
+COMMENT ON TABLE public.meter_telemetry_daily IS 'Meter readings by the day (UTC)';
+COMMENT ON TABLE public.vehicle_telemetry_hourly IS 'Vehicle readings by the hour';
+COMMENT ON TABLE public.vehicle_telemetry_daily IS 'Vehicle readings by the day (UTC)';

@@ -1,0 +1,122 @@
+"""The application: routes, lifespan, and what errors become."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from http import HTTPStatus
+
+import msgspec
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from service.analytics.routes import analytics_router
+from service.database import Database
+from service.documentation import Problem, docs_assets_router, openapi_config
+from service.errors import (
+    DatabaseUnavailableError,
+    EngineError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    TooLargeError,
+    UnsupportedEncodingError,
+)
+from service.health.routes import health_router
+from service.mappings.routes import Validity, mappings_router
+from service.settings import Settings
+from service.status.routes import status_router
+from service.telemetry.body import MAX_BODY_BYTES
+from service.telemetry.copy import open_store
+from service.telemetry.readings import Batch
+from service.telemetry.routes import Ingest, telemetry_router
+from service.telemetry.writer import GroupCommitWriter
+
+log = logging.getLogger(__name__)
+
+_RETRY_AFTER_SECONDS = "1"
+
+_STATUS: dict[type[EngineError], HTTPStatus] = {
+    InvalidRequestError: HTTPStatus.BAD_REQUEST,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedEncodingError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def create_app(settings: Settings, database_url: str) -> Litestar:
+    """Return the service on a migrated database; it connects when it starts and lets go when it stops."""
+    timeout = settings.request_timeout_seconds
+    database = Database(
+        settings.database_read_url or database_url,
+        min_size=settings.db_pool_min,
+        max_size=settings.db_pool_max,
+        timeout_seconds=timeout,
+    )
+    writer = GroupCommitWriter(
+        lambda: open_store(database_url, timeout),
+        writers=settings.ingest_writers,
+        batch_readings=settings.ingest_batch_readings,
+        queue_readings=settings.ingest_queue_readings,
+        timeout_seconds=timeout,
+    )
+    ingest = Ingest(writer, timedelta(seconds=settings.max_clock_skew_seconds))
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await database.open()
+        try:
+            async with writer.running():
+                yield
+        finally:
+            await database.close()
+
+    return Litestar(
+        route_handlers=[
+            telemetry_router(ingest),
+            mappings_router(database),
+            analytics_router(database, settings.fleet_cache_seconds),
+            status_router(database),
+            health_router(database, writer),
+            docs_assets_router(),
+        ],
+        lifespan=[lifespan],
+        exception_handlers={
+            EngineError: _engine_problem,
+            HTTPException: _http_problem,
+            Exception: _unexpected_problem,
+        },
+        openapi_config=openapi_config([Batch, Validity]),
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,
+    )
+
+
+def _problem(status: int, detail: str | None, field: str | None = None) -> Response[bytes]:
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, field=field)
+    headers = {"Retry-After": _RETRY_AFTER_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return Response(
+        msgspec.json.encode(problem), status_code=status, media_type="application/problem+json", headers=headers
+    )
+
+
+def _engine_problem(_: Request, error: EngineError) -> Response[bytes]:
+    status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    field = error.field if isinstance(error, InvalidRequestError) else None
+    return _problem(status, f"{field} {error}" if field else str(error), field)
+
+
+def _http_problem(_: Request, error: HTTPException) -> Response[bytes]:
+    if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
+        first = error.extra[0]
+        return _problem(HTTPStatus.BAD_REQUEST, f"{first.get('key')}: {first.get('message')}", first.get("key"))
+    return _problem(error.status_code, error.detail if error.status_code < 500 else None)
+
+
+def _unexpected_problem(request: Request, error: Exception) -> Response[bytes]:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed; its log says why")

@@ -1,0 +1,92 @@
+"""Connections: how they are made, pooled and what their failures mean."""
+
+from __future__ import annotations
+
+from typing import Any, LiteralString, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+from psycopg.types.numeric import FloatLoader
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from service.errors import DatabaseUnavailableError, InvalidRequestError
+
+T = TypeVar("T")
+
+_CONNECT_SECONDS = 5
+
+
+def unavailable(error: Exception) -> DatabaseUnavailableError:
+    """Return a database failure as the error that tells the sender to come back later."""
+    text = str(error).strip().splitlines()
+    return DatabaseUnavailableError(text[0] if text else type(error).__name__)
+
+
+def _options(timeout_seconds: float) -> dict[str, Any]:
+    milliseconds = int(timeout_seconds * 1000)
+    return {
+        "autocommit": True,
+        "connect_timeout": _CONNECT_SECONDS,
+        "application_name": "ev-engine",
+        "options": f"-c timezone=UTC -c synchronous_commit=on -c statement_timeout={milliseconds} "
+        f"-c idle_in_transaction_session_timeout={milliseconds}",
+    }
+
+
+async def connect(url: str, timeout_seconds: float) -> AsyncConnection:
+    """Open a connection whose statements end after `timeout_seconds`; raise DatabaseUnavailableError."""
+    try:
+        return await AsyncConnection.connect(url, **_options(timeout_seconds))
+    except (psycopg.Error, OSError) as error:
+        raise unavailable(error) from error
+
+
+async def _configure(connection: AsyncConnection) -> None:
+    # Answers carry JSON numbers; every numeric that the functions return has at most 15 significant digits.
+    connection.adapters.register_loader("numeric", FloatLoader)
+
+
+class Database:
+    """A pool of connections for questions: each is one call of a SQL function."""
+
+    def __init__(self, url: str, *, min_size: int, max_size: int, timeout_seconds: float) -> None:
+        self._pool = AsyncConnectionPool(
+            url,
+            min_size=min_size,
+            max_size=max_size,
+            timeout=timeout_seconds,
+            reconnect_timeout=2.0,
+            kwargs=_options(timeout_seconds) | {"prepare_threshold": 1},
+            configure=_configure,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+            name="read",
+        )
+
+    async def open(self) -> None:
+        """Start connecting; does not wait for the database."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    async def rows(self, kind: type[T], query: LiteralString, *arguments: Any) -> list[T]:
+        """Return the rows of a query as `kind`.
+
+        Raises InvalidRequestError when a function refuses an argument, DatabaseUnavailableError otherwise.
+        """
+        try:
+            async with self._pool.connection() as connection, connection.cursor(row_factory=class_row(kind)) as cursor:
+                await cursor.execute(query, arguments)
+                return await cursor.fetchall()
+        except psycopg.errors.InvalidParameterValue as error:
+            raise InvalidRequestError(error.diag.message_primary or "is not valid") from None
+        except (psycopg.Error, PoolTimeout, OSError) as error:
+            raise unavailable(error) from error
+
+    async def row(self, kind: type[T], query: LiteralString, *arguments: Any) -> T | None:
+        """Return the first row of a query as `kind`, or None; raises as `rows` does."""
+        rows = await self.rows(kind, query, *arguments)
+        return rows[0] if rows else None

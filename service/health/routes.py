@@ -1,0 +1,70 @@
+"""Is it alive, is it ready, and what is it."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+from litestar import Response, Router, get
+from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
+from msgspec import Struct
+
+from service import __version__
+from service.database import Database
+from service.errors import DatabaseUnavailableError
+from service.telemetry.writer import GroupCommitWriter
+
+
+class Health(Struct, frozen=True):
+    """State of the service; uptime in seconds."""
+
+    status: str
+    database: str
+    uptime: float
+    version: str
+    timestamp: datetime
+
+
+class State(Struct, frozen=True):
+    """One word on the service."""
+
+    status: str
+
+
+class _Edition(Struct, frozen=True):
+    edition: str
+
+
+def health_router(database: Database, writer: GroupCommitWriter) -> Router:
+    """Return the health routes."""
+    started = time.monotonic()
+
+    async def database_answers() -> bool:
+        try:
+            await database.row(_Edition, "SELECT engine.edition() AS edition")
+        except DatabaseUnavailableError:
+            return False
+        return True
+
+    @get("/health", summary="State of the service and its database")
+    async def health() -> Health:
+        up = await database_answers()
+        return Health(
+            status="ok" if up else "degraded",
+            database="connected" if up else "disconnected",
+            uptime=round(time.monotonic() - started, 3),
+            version=__version__,
+            timestamp=datetime.now(timezone.utc),
+        )
+
+    @get("/health/live", summary="The process runs")
+    async def live() -> State:
+        return State("ok")
+
+    @get("/health/ready", summary="Readings can be taken (503 when not)")
+    async def ready() -> Response[State]:
+        if writer.accepting and await database_answers():
+            return Response(State("ready"), status_code=HTTP_200_OK)
+        return Response(State("unavailable"), status_code=HTTP_503_SERVICE_UNAVAILABLE)
+
+    return Router("/", route_handlers=[health, live, ready], tags=["Health"])

@@ -1,0 +1,116 @@
+"""Which vehicle charges at which meter, and when."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar import Request, Router, delete, get, put
+from litestar.params import Parameter
+from msgspec import Struct
+
+from service.analytics.routes import period_end
+from service.database import Database
+from service.documentation import json_body
+from service.errors import InvalidRequestError, NotFoundError
+from service.telemetry.readings import DeviceId, Timestamp, explain
+
+
+class Validity(Struct, frozen=True):
+    """When a mapping holds: from (included) to (excluded)."""
+
+    from_: Timestamp | None = msgspec.field(default=None, name="from")
+    to: Timestamp | None = None
+
+
+class Mapping(Struct, frozen=True, rename="camel"):
+    """A meter's energy goes to a vehicle from (included) to (excluded); null: since ever, until further notice."""
+
+    meter_id: str
+    vehicle_id: str
+    valid_from: datetime | None = msgspec.field(name="from")
+    valid_to: datetime | None = msgspec.field(name="to")
+
+
+class _Found(Struct, frozen=True):
+    found: bool
+
+
+async def _validity(request: Request) -> Validity:
+    body = await request.body()
+    if not body.strip():
+        return Validity()
+    try:
+        return msgspec.json.decode(body, type=Validity)
+    except msgspec.ValidationError as error:
+        field, reason = explain(error)
+        raise InvalidRequestError(reason, field) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequestError(f"body is not valid JSON: {error}") from None
+
+
+def _device(text: str, field: str) -> str:
+    try:
+        return msgspec.convert(text, DeviceId)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(explain(error)[1], field) from None
+
+
+def mappings_router(database: Database) -> Router:
+    """Return the mapping routes."""
+
+    @put(
+        "/mapping/{meter_id:str}/{vehicle_id:str}",
+        operation_class=json_body(Validity),
+        summary="Map a meter to a vehicle; a new mapping takes over its meter for the whole of its validity",
+    )
+    async def map_device(meter_id: str, vehicle_id: str, request: Request) -> Mapping:
+        validity = await _validity(request)
+        mapping = await database.row(
+            Mapping,
+            "SELECT * FROM engine.map_device(%s, %s, %s, %s)",
+            _device(meter_id, "meterId"),
+            _device(vehicle_id, "vehicleId"),
+            validity.from_,
+            validity.to,
+        )
+        assert mapping is not None
+        return mapping
+
+    @delete("/mapping/{meter_id:str}/{vehicle_id:str}", summary="End a mapping, from now on or for a period")
+    async def unmap_device(
+        meter_id: str,
+        vehicle_id: str,
+        from_: Annotated[
+            str | None, Parameter(query="from", description="Start of the period to unmap; now when absent")
+        ] = None,
+        to: Annotated[str | None, Parameter(description="End of the period to unmap; for ever when absent")] = None,
+    ) -> None:
+        unmapped = await database.row(
+            _Found,
+            "SELECT engine.unmap_device(%s, %s, %s, %s) AS found",
+            meter_id,
+            vehicle_id,
+            period_end(from_, "from") if from_ else None,
+            period_end(to, "to") if to else None,
+        )
+        assert unmapped is not None
+        if not unmapped.found:
+            raise NotFoundError(f"meter {meter_id!r} is not mapped to vehicle {vehicle_id!r} then")
+
+    @get("/mappings", summary="All mappings: past, present and future")
+    async def mappings(
+        meter_id: Annotated[str | None, Parameter(query="meterId")] = None,
+        vehicle_id: Annotated[str | None, Parameter(query="vehicleId")] = None,
+        at: Annotated[str | None, Parameter(description="Only those that hold at this time")] = None,
+    ) -> list[Mapping]:
+        return await database.rows(
+            Mapping,
+            "SELECT * FROM engine.mappings(%s, %s, %s)",
+            meter_id,
+            vehicle_id,
+            period_end(at, "at") if at else None,
+        )
+
+    return Router("/v1/telemetry", route_handlers=[map_device, unmap_device, mappings], tags=["Mappings"])

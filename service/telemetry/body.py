@@ -1,0 +1,68 @@
+"""Request bodies: compressed or not, never larger than the contract allows."""
+
+from __future__ import annotations
+
+import zlib
+
+import zstandard
+from litestar import Request
+
+from service.errors import InvalidRequestError, TooLargeError, UnsupportedEncodingError
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the request's body, decompressed as its Content-Encoding says (gzip, zstd or none).
+
+    Raises TooLargeError beyond 16 MiB, before or after decompression, InvalidRequestError when it does not decompress,
+    UnsupportedEncodingError for any other encoding.
+    """
+    body = await request.body()
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding == "identity":
+        return body
+    if encoding in ("gzip", "x-gzip"):
+        return _gunzip(body)
+    if encoding == "zstd":
+        return _unzstd(body)
+    raise UnsupportedEncodingError(f"Content-Encoding {encoding[:32]!r} is not known: use gzip, zstd or identity")
+
+
+def _gunzip(body: bytes) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while body:
+            stream = zlib.decompressobj(wbits=31)
+            parts.append(stream.decompress(body, MAX_BODY_BYTES + 1 - size))
+            size += len(parts[-1])
+            if size > MAX_BODY_BYTES:
+                raise _too_large()
+            if not stream.eof:
+                raise InvalidRequestError("body is not complete gzip data")
+            body = stream.unused_data
+    except zlib.error as error:
+        raise InvalidRequestError(f"body is not gzip data: {error}") from None
+    return b"".join(parts)
+
+
+def _unzstd(body: bytes) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=MAX_BODY_BYTES).stream_reader(
+            body, read_across_frames=True
+        ) as stream:
+            while part := stream.read(1024 * 1024):
+                parts.append(part)
+                size += len(part)
+                if size > MAX_BODY_BYTES:
+                    raise _too_large()
+    except zstandard.ZstdError as error:
+        raise InvalidRequestError(f"body is not zstd data: {error}") from None
+    return b"".join(parts)
+
+
+def _too_large() -> TooLargeError:
+    return TooLargeError("body is larger than 16 MiB")

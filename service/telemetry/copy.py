@@ -1,0 +1,94 @@
+"""Readings into the database: a binary COPY into the staging table, one function call, one commit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Sequence
+
+import psycopg
+from psycopg import AsyncConnection
+
+from service.database import connect, unavailable
+from service.errors import InvalidReadingError
+from service.telemetry.readings import Row
+
+_COPY = (
+    "COPY pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy_kwh, soc, voltage_or_temp) "
+    "FROM STDIN (FORMAT BINARY)"
+)
+_COPY_TYPES = ["int4", "bool", "varchar", "timestamptz", "float8", "float8", "float8"]
+_INGEST = "SELECT duplicates, expired FROM engine.ingest_staged()"
+_RETRIES = 5
+
+
+class CopyStore:
+    """Stores readings over one connection of its own."""
+
+    def __init__(self, connection: AsyncConnection, timeout_seconds: float) -> None:
+        self._connection = connection
+        self._timeout_seconds = timeout_seconds
+
+    async def store(self, rows: Sequence[Row]) -> tuple[list[int], list[int]]:
+        """Commit rows; see `Store.store`."""
+        for attempt in range(_RETRIES + 1):
+            try:
+                async with _cut_after(self._connection, self._timeout_seconds):
+                    return await self._store_once(rows)
+            except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as error:
+                # Nothing of ours takes locks in conflicting order; somebody else's session may.
+                if attempt == _RETRIES:
+                    raise unavailable(error) from error
+            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                raise InvalidReadingError(error.diag.message_primary or "cannot be stored") from error
+            except (psycopg.Error, OSError) as error:
+                raise unavailable(error) from error
+        raise AssertionError("unreachable")
+
+    async def _store_once(self, rows: Sequence[Row]) -> tuple[list[int], list[int]]:
+        async with self._connection.transaction(), self._connection.cursor() as cursor:
+            async with cursor.copy(_COPY) as copy:
+                copy.set_types(_COPY_TYPES)
+                for ordinal, row in enumerate(rows):
+                    await copy.write_row((ordinal, *row))
+            await cursor.execute(_INGEST, prepare=True)
+            outcome = await cursor.fetchone()
+            assert outcome is not None
+            return outcome
+
+
+@contextlib.asynccontextmanager
+async def open_store(url: str, timeout_seconds: float) -> AsyncIterator[CopyStore]:
+    """Connect for ingest; raise DatabaseUnavailableError when that fails."""
+    connection = await connect(url, timeout_seconds)
+    try:
+        try:
+            await connection.execute("SELECT engine.open_staging()")
+        except psycopg.Error as error:
+            raise unavailable(error) from error
+        yield CopyStore(connection, timeout_seconds)
+    finally:
+        await connection.close()
+
+
+@contextlib.asynccontextmanager
+async def _cut_after(connection: AsyncConnection, seconds: float) -> AsyncIterator[None]:
+    """Cut the connection when its server has not answered in time.
+
+    A server that hangs answers no cancel request either, so waiting for one would hang too; the cut ends the wait with
+    an OperationalError.
+    """
+
+    def cut() -> None:
+        with contextlib.suppress(OSError), socket.socket(fileno=connection.fileno()) as borrowed:
+            try:
+                borrowed.shutdown(socket.SHUT_RDWR)
+            finally:
+                borrowed.detach()
+
+    handle = asyncio.get_running_loop().call_later(seconds, cut)
+    try:
+        yield
+    finally:
+        handle.cancel()

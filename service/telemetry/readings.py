@@ -1,0 +1,224 @@
+"""What devices send: the two readings, their limits, and how a refusal is put into words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service.errors import InvalidRequestError
+
+# No control character, no slash, no lone surrogate; no white space at either end.
+_ID_PATTERN = r"^(?!\s)[^\x00-\x1f\x7f-\x9f/\ud800-\udfff]*(?<!\s)$"
+
+DeviceId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=_ID_PATTERN,
+        description="1 to 64 characters; no control character, no slash, no white space at either end",
+    ),
+]
+EnergyKwh = Annotated[float, Meta(ge=0, lt=99_999_999.99995)]
+Soc = Annotated[float, Meta(ge=0, le=100, description="State of charge in percent")]
+Voltage = Annotated[float, Meta(ge=0, le=1000, description="Grid voltage in V")]
+Celsius = Annotated[float, Meta(ge=-60, le=150, description="Battery temperature in °C")]
+Timestamp = Annotated[
+    datetime, Meta(tz=True, description="RFC 3339 time of the reading, with an offset; ids a reading with its device")
+]
+
+
+class MeterReading(Struct, tag="meter", tag_field="type", rename="camel", frozen=True, gc=False):
+    """A smart meter's heartbeat: AC energy drawn in its interval."""
+
+    meter_id: DeviceId
+    kwh_consumed_ac: Annotated[EnergyKwh, Meta(description="AC energy drawn from the grid, in kWh")]
+    voltage: Voltage
+    timestamp: Timestamp
+
+
+class VehicleReading(Struct, tag="vehicle", tag_field="type", rename="camel", frozen=True, gc=False):
+    """A vehicle's heartbeat: DC energy that reached the battery in its interval."""
+
+    vehicle_id: DeviceId
+    soc: Soc
+    kwh_delivered_dc: Annotated[EnergyKwh, Meta(description="DC energy that reached the battery, in kWh")]
+    battery_temp: Celsius
+    timestamp: Timestamp
+
+
+Reading = MeterReading | VehicleReading
+
+
+class Batch(Struct, frozen=True):
+    """Many readings in one request."""
+
+    readings: list[Reading]
+
+
+class Row(NamedTuple):
+    """A reading as it is staged; energies in kWh, soc in percent (None for meters), voltage in V or °C."""
+
+    is_vehicle: bool
+    device_id: str
+    ts: datetime
+    energy_kwh: float
+    soc: float | None
+    voltage_or_temp: float
+
+
+class Refused(NamedTuple):
+    """A reading that is not stored: its place in the request, how to name it, the field and the reason."""
+
+    index: int
+    label: str
+    field: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"readings[{self.index}] {self.label}: {self.reason}"
+
+
+_decode_batch = msgspec.json.Decoder(Batch).decode
+_decoders = {kind: msgspec.json.Decoder(kind) for kind in (MeterReading, VehicleReading, Reading)}
+
+
+def to_row(reading: Reading) -> Row:
+    """Return the reading as it is staged."""
+    if type(reading) is MeterReading:
+        return Row(False, reading.meter_id, reading.timestamp, reading.kwh_consumed_ac, None, reading.voltage)
+    assert type(reading) is VehicleReading
+    return Row(
+        True, reading.vehicle_id, reading.timestamp, reading.kwh_delivered_dc, reading.soc, reading.battery_temp
+    )
+
+
+def label(row: Row) -> str:
+    """Return how a reading is named in errors."""
+    return f"{'vehicle' if row.is_vehicle else 'meter'}:{row.device_id}"
+
+
+def parse_reading(body: bytes, kind: Any, newest: datetime) -> Reading:
+    """Return the one reading in `body`; raise InvalidRequestError with field and reason."""
+    try:
+        reading: Reading = _decoders[kind].decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        reading = _convert(_loads(body), kind)
+    if reading.timestamp > newest:
+        raise InvalidRequestError(_ahead(newest), "timestamp")
+    return reading
+
+
+def parse_batch(body: bytes, newest: datetime) -> tuple[list[Row], list[int], list[Refused]]:
+    """Return the good readings, their places in the request, and the refused ones.
+
+    Raises InvalidRequestError when the body holds no list of readings at all.
+    """
+    refused: list[Refused] = []
+    try:
+        readings: Sequence[Reading | None] = _decode_batch(body).readings
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Some reading is bad, or the JSON is of the kind that only lenient parsers take (NaN): look at each by itself.
+        readings = _parse_each(_loads(body), refused)
+    rows: list[Row] = []
+    places: list[int] = []
+    for index, reading in enumerate(readings):
+        if reading is None:
+            continue
+        row = to_row(reading)
+        if row.ts > newest:
+            refused.append(Refused(index, label(row), "timestamp", f"timestamp {_ahead(newest)}"))
+            continue
+        rows.append(row)
+        places.append(index)
+    return rows, places, refused
+
+
+def _parse_each(document: Any, refused: list[Refused]) -> list[Reading | None]:
+    items = document.get("readings") if isinstance(document, dict) else None
+    if not isinstance(items, list):
+        raise InvalidRequestError("must be a list of readings", "readings")
+    readings: list[Reading | None] = []
+    for index, item in enumerate(items):
+        try:
+            readings.append(_convert(item, Reading))
+        except InvalidRequestError as error:
+            readings.append(None)
+            reason = f"{error.field} {error}" if error.field else str(error)
+            refused.append(Refused(index, _guess_label(item), error.field, reason))
+    return readings
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidRequestError(f"body is not valid JSON: {detail}") from None
+
+
+def _convert(item: Any, kind: Any) -> Reading:
+    try:
+        reading: Reading = msgspec.convert(item, kind)
+    except msgspec.ValidationError as error:
+        field, reason = explain(error)
+        raise InvalidRequestError(reason, field) from None
+    return reading
+
+
+def _guess_label(item: Any) -> str:
+    kind = item.get("type") if isinstance(item, dict) else None
+    if kind not in ("meter", "vehicle"):
+        return "unknown"
+    device = item.get(f"{kind}Id")
+    shown = device if isinstance(device, str) and re.fullmatch(_ID_PATTERN, device[:64]) else "?"
+    return f"{kind}:{shown[:64]}"
+
+
+def _ahead(newest: datetime) -> str:
+    return f"must not be later than {newest.astimezone(timezone.utc).isoformat(timespec='seconds')}"
+
+
+def newest_accepted(max_clock_skew: timedelta) -> datetime:
+    """Return the latest time that a reading may carry now."""
+    return datetime.now(timezone.utc) + max_clock_skew
+
+
+_REASONS: list[tuple[str, str]] = [
+    (r"Object missing required field `(?P<field>\w+)`", "is required"),
+    (r"Expected `float` (?P<bound>[<>]=?) (?P<limit>[-\d.e+]+)", "must be {bound} {limit}"),
+    (r"Expected `str` of length <= (?P<limit>\d+)", "must be at most {limit} characters"),
+    (r"Expected `str` of length >= 1", "must not be empty"),
+    (
+        r"Expected `str` matching regex",
+        "must not hold control characters, a slash, or white space at either end",
+    ),
+    (r"Expected `datetime` with a timezone component", "must have an offset such as Z or +02:00"),
+    (r"Invalid RFC3339 encoded datetime", "must be an RFC 3339 time such as 2026-02-12T10:30:00Z"),
+    (r"Number out of range", "must be a finite number"),
+    (r"Expected `float`, got `(?P<got>\w+)`", "must be a number, not {got}"),
+    (r"Expected `(?:str|datetime)`(?:, got `(?P<got>\w+)`)?", "must be a string"),
+    (r"Invalid value", "must be meter or vehicle"),
+    (r"Expected `object`, got `(?P<got>\w+)`", "must be an object, not {got}"),
+]
+
+
+def explain(error: msgspec.ValidationError) -> tuple[str | None, str]:
+    """Return the field (None: the reading as a whole) and the reason of a refusal, in the contract's words."""
+    message, _, path = str(error).partition(" - at `$")
+    field = path.rstrip("`").rpartition(".")[2] or None
+    for pattern, reason in _REASONS:
+        if match := re.match(pattern, message):
+            groups = match.groupdict()
+            limit = groups.get("limit")
+            if limit is not None:
+                groups["limit"] = "100000000" if float(limit) > 1e7 else f"{float(limit):g}"
+            return groups.get("field") or field, reason.format(**groups)
+    return field, message
+

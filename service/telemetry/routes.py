@@ -1,0 +1,121 @@
+"""Ingest over HTTP: one reading or a batch, answered once committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from litestar import Request, Response, Router, post
+from litestar.status_codes import HTTP_201_CREATED, HTTP_400_BAD_REQUEST
+from msgspec import Struct
+
+from service.documentation import json_body
+from service.errors import InvalidRequestError, TooLargeError
+from service.telemetry.body import read_body
+from service.telemetry.readings import (
+    Batch,
+    MeterReading,
+    Reading,
+    Refused,
+    VehicleReading,
+    label,
+    newest_accepted,
+    parse_batch,
+    parse_reading,
+    to_row,
+)
+from service.telemetry.writer import GroupCommitWriter
+
+MAX_BATCH_READINGS = 50_000
+
+_TOO_OLD = "must not be older than the history that is kept"
+
+
+class Accepted(Struct, frozen=True):
+    """A reading that is stored, now or earlier."""
+
+    success: bool
+    type: str
+    id: str
+
+
+class BatchAccepted(Struct, frozen=True):
+    """What became of a batch: `success` counts stored readings, duplicates among them; `failed` the refused ones."""
+
+    success: int
+    failed: int
+    duplicates: int
+    errors: list[str]
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """What the ingest handlers need."""
+
+    writer: GroupCommitWriter
+    max_clock_skew: timedelta
+
+    async def one(self, request: Request, kind: Any) -> Accepted:
+        """Store the one reading in the request; raise InvalidRequestError when it is refused."""
+        reading: Reading = parse_reading(await read_body(request), kind, newest_accepted(self.max_clock_skew))
+        row = to_row(reading)
+        outcome = await self.writer.write([row])
+        if outcome.expired:
+            raise InvalidRequestError(_TOO_OLD, "timestamp")
+        if outcome.poisoned:
+            raise InvalidRequestError(outcome.poisoned[0])
+        return Accepted(True, "vehicle" if row.is_vehicle else "meter", row.device_id)
+
+    async def batch(self, request: Request) -> tuple[int, BatchAccepted]:
+        """Store the good readings in the request; return the HTTP status and what became of each."""
+        body = await read_body(request)
+        rows, places, refused = parse_batch(body, newest_accepted(self.max_clock_skew))
+        if len(rows) + len(refused) > MAX_BATCH_READINGS:
+            raise TooLargeError(f"a batch holds at most {MAX_BATCH_READINGS} readings")
+        if not rows and not refused:
+            raise InvalidRequestError("must hold at least one reading", "readings")
+        outcome = await self.writer.write(rows)
+        for n in outcome.expired:
+            refused.append(Refused(places[n], label(rows[n]), "timestamp", f"timestamp {_TOO_OLD}"))
+        for n, reason in outcome.poisoned.items():
+            refused.append(Refused(places[n], label(rows[n]), None, reason))
+        stored = len(rows) - len(outcome.expired) - len(outcome.poisoned)
+        answer = BatchAccepted(
+            success=stored,
+            failed=len(refused),
+            duplicates=len(outcome.duplicates),
+            errors=[str(item) for item in sorted(refused)],
+        )
+        return HTTP_201_CREATED if stored else HTTP_400_BAD_REQUEST, answer
+
+
+def telemetry_router(ingest: Ingest) -> Router:
+    """Return the ingest routes."""
+
+    @post("/", operation_class=json_body(Reading), summary="Store one reading, meter or vehicle by its type")
+    async def any_reading(request: Request) -> Accepted:
+        return await ingest.one(request, Reading)
+
+    @post("/meter", operation_class=json_body(MeterReading), summary="Store one meter reading")
+    async def meter_reading(request: Request) -> Accepted:
+        return await ingest.one(request, MeterReading)
+
+    @post("/vehicle", operation_class=json_body(VehicleReading), summary="Store one vehicle reading")
+    async def vehicle_reading(request: Request) -> Accepted:
+        return await ingest.one(request, VehicleReading)
+
+    @post(
+        "/batch",
+        operation_class=json_body(Batch),
+        summary="Store many readings; the good ones are stored when others are refused",
+    )
+    async def batch(request: Request) -> Response[BatchAccepted]:
+        status, answer = await ingest.batch(request)
+        return Response(answer, status_code=status)
+
+    return Router(
+        "/v1/telemetry",
+        route_handlers=[any_reading, meter_reading, vehicle_reading, batch],
+        tags=["Telemetry"],
+    )

@@ -1,0 +1,326 @@
+"""Sending over HTTP, and the command as a whole, against a small engine on loopback."""
+
+import json
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from click.testing import CliRunner
+
+from service.simulate.command import simulate
+from service.simulate.sender import EngineClient, Sender, SendError
+from service.simulate.wire import Batch
+
+STEP = Decimal("0.0001")
+
+
+class FakeEngine(ThreadingHTTPServer):
+    """Stores readings in a dict and answers by plain sums; fails as often as it is told to."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), FakeHandler)
+        self.lock = threading.Lock()
+        self.readings = {}
+        self.mappings = set()
+        self.failures = []
+        self.requests = Counter()
+        self.stolen_units = 0
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def energy(self, device, start, end):
+        rows = [row for (name, time), row in self.readings.items() if name == device and start <= time < end]
+        values = (Decimal(str(row.get("kwhConsumedAc", row.get("kwhDeliveredDc")))) for row in rows)
+        return sum(values, Decimal(0)), [Decimal(str(row.get("batteryTemp", 0))) for row in rows]
+
+    def performance(self, vehicle, start, end):
+        dc, temps = self.energy(vehicle, start, end)
+        if not temps:
+            return None
+        ac, meter = Decimal(0), None
+        for name, other, since, until in self.mappings:
+            if other == vehicle:
+                ac += self.energy(name, max(start, since), min(end, until))[0]
+                meter = name
+        ratio = (dc / ac).quantize(STEP, ROUND_HALF_UP) if ac else None
+        return {"ac": ac, "dc": dc, "ratio": ratio, "temps": temps, "meter": meter}
+
+    def fleet(self, start, end):
+        vehicles = sorted({name for name, _ in self.readings if name.startswith("VH-")})
+        each = [found for name in vehicles if (found := self.performance(name, start, end))]
+        both = [found for found in each if found["ratio"] is not None]
+        ac, dc = sum(found["ac"] for found in both), sum(found["dc"] for found in both)
+        meters = {name for name, _ in self.readings if name.startswith("METER-")}
+        return {
+            "totalVehicles": len(each),
+            "avgEfficiencyRatio": float((dc / ac).quantize(STEP, ROUND_HALF_UP)) if ac else None,
+            "vehiclesWithWarnings": sum(
+                Decimal("0.75") <= found["ratio"] < Decimal("0.85") for found in both
+            ),
+            "vehiclesCritical": sum(found["ratio"] < Decimal("0.75") for found in both),
+            "totalKwhConsumedAc": float(sum(self.energy(name, start, end)[0] for name in meters)),
+            "totalKwhDeliveredDc": float(sum(found["dc"] for found in each)),
+            "totalEnergyLoss": float(ac - dc),
+        }
+
+
+class FakeHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Two small writes of an answer would otherwise wait for each other.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_args):
+        pass
+
+    def answer(self, status, document, **headers):
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        if parts.path == "/health/ready":
+            self.answer(200, {})
+            return
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        end = datetime.fromisoformat(query["end"])
+        start = end - timedelta(hours=int(query["hours"]))
+        with self.server.lock:
+            if parts.path == "/v1/analytics/fleet/efficiency":
+                self.answer(200, self.server.fleet(start, end))
+                return
+            found = self.server.performance(unquote(parts.path.rsplit("/", 1)[1]), start, end)
+            if found is None:
+                self.answer(404, {})
+                return
+            self.answer(
+                200,
+                {
+                    "vehicleId": unquote(parts.path.rsplit("/", 1)[1]),
+                    "totalKwhConsumedAc": float(found["ac"]) + self.server.stolen_units / 10_000,
+                    "totalKwhDeliveredDc": float(found["dc"]),
+                    "efficiencyRatio": None if found["ratio"] is None else float(found["ratio"]),
+                    "readingsCount": len(found["temps"]),
+                    "minBatteryTemp": float(min(found["temps"])),
+                    "maxBatteryTemp": float(max(found["temps"])),
+                    "avgBatteryTemp": float((sum(found["temps"]) / len(found["temps"])).quantize(STEP)),
+                    "meterId": found["meter"],
+                },
+            )
+
+    def do_PUT(self):
+        validity = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        _, _, _, _, meter, vehicle = self.path.split("/")
+        far = "9999-01-01T00:00:00Z"
+        since, until = (datetime.fromisoformat(validity.get(name, far)) for name in ("from", "to"))
+        with self.server.lock:
+            self.server.mappings.add((unquote(meter), unquote(vehicle), since, until))
+        self.answer(200, {})
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.server.lock:
+            self.server.requests["batch"] += 1
+            failure = self.server.failures.pop(0) if self.server.failures else None
+            if failure == "drop":
+                self.close_connection = True
+                return
+            if failure is not None:
+                self.answer(failure, {"title": "no"}, Retry_After="0")
+                return
+            success = failed = duplicates = 0
+            for reading in json.loads(body)["readings"]:
+                if reading["timestamp"] == "bad":
+                    failed += 1
+                    continue
+                success += 1
+                name = reading.get("meterId") or reading["vehicleId"]
+                key = name, datetime.fromisoformat(reading["timestamp"])
+                duplicates += key in self.server.readings
+                self.server.readings.setdefault(key, reading)
+            result = {"success": success, "failed": failed, "duplicates": duplicates}
+            self.answer(201 if success else 400, result | {"errors": ["bad time"] * failed})
+
+
+@pytest.fixture
+def engine():
+    server = FakeEngine()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def sender(engine):
+    client = EngineClient(engine.url, patience_seconds=5)
+    sender = Sender(client, connections=2)
+    yield sender
+    sender.close(wait=False)
+
+
+def a_batch(*times):
+    readings = [{"meterId": "M1", "kwhConsumedAc": 1, "timestamp": time} for time in times]
+    return Batch(json.dumps({"readings": readings}).encode(), len(readings))
+
+
+NOON, LATER = "2026-02-12T12:00:00Z", "2026-02-12T12:01:00Z"
+
+
+def test_a_busy_or_broken_engine_is_tried_again(engine, sender):
+    engine.failures = [503, 429, "drop", 503]
+    sender.send(a_batch(NOON))
+    sender.drain()
+    assert sender.tally.stored == 1
+    assert sender.tally.retries == 4
+    assert engine.requests["batch"] == 5
+
+
+def test_answers_are_counted(engine, sender):
+    sender.send(a_batch(NOON, LATER))
+    sender.drain()
+    sender.send(a_batch(NOON, "bad"))
+    sender.send(a_batch("bad"))
+    sender.drain()
+    tally = sender.tally
+    assert (tally.sent, tally.stored, tally.duplicates, tally.failed) == (5, 2, 1, 2)
+    assert tally.errors == ["bad time", "bad time"]
+
+
+def test_a_refused_batch_ends_the_sending(engine, sender):
+    engine.failures = [413]
+    sender.send(a_batch(NOON))
+    with pytest.raises(SendError, match="smaller --batch"):
+        sender.drain()
+    with pytest.raises(SendError, match="413"):
+        sender.send(a_batch(LATER))
+
+
+def test_patience_ends(engine):
+    client = EngineClient(engine.url, patience_seconds=0)
+    engine.failures = [503]
+    with pytest.raises(SendError, match="answered 503"):
+        client.request("POST", "/v1/telemetry/batch", a_batch(NOON).body)
+    client.close()
+
+
+def test_a_url_that_is_none_is_refused():
+    with pytest.raises(SendError, match="not an http"):
+        EngineClient("localhost:3000")
+
+
+def run(engine, *options):
+    return CliRunner().invoke(simulate, ["--url", engine.url, *options], catch_exceptions=False)
+
+
+END = "2026-02-12T20:00:00Z"
+
+
+def test_a_fleet_is_sent_and_its_truth_is_what_the_engine_answers(engine, tmp_path):
+    engine.failures = [503, "drop"]
+    truth = tmp_path / "truth.json"
+    chosen = ["--devices", "20", "--hours", "3", "--end", END, "--batch", "700", "--truth", str(truth)]
+    result = run(engine, *chosen)
+    assert result.exit_code == 0, result.output
+    assert "2026-02-12T17:00:00Z" in result.output
+    assert "/v1/analytics/fleet/efficiency?hours=3&end=2026-02-12T20%3A00%3A00Z" in result.output
+    assert len(engine.mappings) == 20
+
+    document = json.loads(truth.read_text())
+    end = datetime(2026, 2, 12, 20, tzinfo=UTC)
+    start = end - timedelta(hours=3)
+    told = engine.fleet(start, end)
+    assert {name: document["fleet"][name] for name in told} == told
+    for each in document["vehicles"]["performance"]:
+        found = engine.performance(each["vehicleId"], start, end)
+        assert Decimal(str(each["totalKwhConsumedAc"])) == found["ac"]
+        assert Decimal(str(each["totalKwhDeliveredDc"])) == found["dc"]
+        assert each["readingsCount"] == len(found["temps"])
+
+    # The same story again changes nothing, even when it begins elsewhere.
+    before = dict(engine.readings)
+    again = run(engine, "--devices", "20", "--hours", "2", "--end", "2026-02-12T19:30:00Z")
+    assert again.exit_code == 0, again.output
+    assert engine.readings == before
+
+
+def test_a_check_finds_a_vehicle_that_the_engine_gets_wrong(engine):
+    chosen = ["--devices", "20", "--hours", "2", "--end", END, "--check"]
+    result = run(engine, *chosen)
+    assert result.exit_code == 0, result.output
+    assert "equal the truth" in result.output
+
+    engine.stolen_units = 1
+    wrong = run(engine, *chosen)
+    assert wrong.exit_code == 1
+    assert "VH-00001: totalKwhConsumedAc is" in wrong.output
+
+
+JPL_CSV = (
+    "arrival,departure,delivered_energy (kWh),station_id,session_id\n"
+    "2019-05-01 05:04:06-07:00,2019-05-01 07:56:21-07:00,14.8751,AG-1,1_1 2019-05-01 12:04:06.01\n"
+    "2019-05-01 07:56:21-07:00,2019-05-01 09:00:00-07:00,3.3333,AG-1,1_2 2019-05-01 14:04:06.01\n"
+    "2019-05-01 08:00:00-07:00,2019-05-01 08:09:00-07:00,0.508,AG-2,1_3 2019-05-01 14:04:06.01\n"
+)
+
+
+def test_a_replay_checks_every_session_and_finds_what_is_wrong(engine, tmp_path):
+    path = tmp_path / "jpl.csv"
+    path.write_text(JPL_CSV)
+    result = run(engine, "--replay", str(path), "--check")
+    assert result.exit_code == 0, result.output
+    assert "equal the truth" in result.output
+    assert "1_1 2019-05-01 12:04:06.01" in result.output
+    assert "18.7164" in result.output
+
+    engine.stolen_units = 1
+    wrong = run(engine, "--replay", str(path), "--check")
+    assert wrong.exit_code == 1
+    assert "totalKwhConsumedAc is 14.8752, true is 14.8751" in wrong.output
+    assert "station AG-1" in wrong.output
+
+
+def test_live_goes_on_to_the_present_minute(engine, monkeypatch):
+    # A past --end is not live; so let live run behind a clock that is already ahead of it.
+    import service.simulate.run as runner
+
+    real = runner.time.time
+    monkeypatch.setattr(runner.time, "time", lambda: real() + 600)
+    result = run(engine, "--devices", "3", "--hours", "0", "--live", "4")
+    assert result.exit_code == 0, result.output
+    minutes = {time.replace(second=0) for _, time in engine.readings}
+    assert len(minutes) == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--live", "soon"],
+        ["--live", "5", "--end", END],
+        ["--end", "2026-02-12T20:00:00"],
+        ["--end", "2999-01-01T00:00:00Z"],
+        ["--day", "2019-05-01"],
+    ],
+)
+def test_contradicting_options_are_refused(engine, options):
+    assert run(engine, *options).exit_code == 2
+
+
+def test_no_engine_is_said_plainly(engine, monkeypatch):
+    monkeypatch.setattr("service.simulate.run._GREETING_SECONDS", 0)
+    result = CliRunner().invoke(simulate, ["--url", "http://127.0.0.1:9", "--devices", "1"])
+    assert result.exit_code == 1
+    assert "make run" in result.output
