@@ -9,7 +9,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 import msgspec
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from service.analytics.routes import analytics_router
@@ -25,6 +25,7 @@ from service.errors import (
     UnsupportedEncodingError,
 )
 from service.health.routes import health_router
+from service.http import AnyRequest
 from service.mappings.routes import Validity, mappings_router
 from service.settings import Settings
 from service.status.routes import status_router
@@ -100,23 +101,26 @@ def _problem(status: int, detail: str | None, field: str | None = None) -> Respo
     problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, field=field)
     headers = {"Retry-After": _RETRY_AFTER_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     return Response(
-        msgspec.json.encode(problem), status_code=status, media_type="application/problem+json", headers=headers
+        msgspec.json.encode(problem),
+        status_code=status,
+        media_type="application/problem+json",
+        headers=headers,
     )
 
 
-def _engine_problem(_: Request, error: EngineError) -> Response[bytes]:
+def _engine_problem(_: AnyRequest, error: EngineError) -> Response[bytes]:
     status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     field = error.field if isinstance(error, InvalidRequestError) else None
     return _problem(status, f"{field} {error}" if field else str(error), field)
 
 
-def _http_problem(_: Request, error: HTTPException) -> Response[bytes]:
+def _http_problem(_: AnyRequest, error: HTTPException) -> Response[bytes]:
     if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
         first = error.extra[0]
         return _problem(HTTPStatus.BAD_REQUEST, f"{first.get('key')}: {first.get('message')}", first.get("key"))
     return _problem(error.status_code, error.detail if error.status_code < 500 else None)
 
 
-def _unexpected_problem(request: Request, error: Exception) -> Response[bytes]:
+def _unexpected_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed; its log says why")

@@ -78,7 +78,10 @@ class Database:
         Raises InvalidRequestError when a function refuses an argument, DatabaseUnavailableError otherwise.
         """
         try:
-            async with self._pool.connection() as connection, connection.cursor(row_factory=class_row(kind)) as cursor:
+            async with (
+                self._pool.connection() as connection,
+                connection.cursor(row_factory=class_row(kind)) as cursor,
+            ):
                 await cursor.execute(query, arguments)
                 return await cursor.fetchall()
         except psycopg.errors.InvalidParameterValue as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Router, get
@@ -12,7 +12,8 @@ from litestar.params import Parameter
 from msgspec import Struct
 
 from service.database import Database
-from service.errors import InvalidRequestError, NotFoundError
+from service.errors import NotFoundError
+from service.http import utc_time
 
 Hours = Annotated[int, Parameter(ge=1, le=8760, description="Length of the period in hours")]
 End = Annotated[
@@ -82,7 +83,7 @@ class Shared:
         """Return the answer under `key`; `compute` runs unless one is under way or still good."""
         task = self._answers.get(key)
         if task is None:
-            task = self._answers[key] = asyncio.ensure_future(compute())  # type: ignore[arg-type]
+            task = self._answers[key] = asyncio.ensure_future(compute())
             task.add_done_callback(lambda done: self._expire(key, done))
         return await asyncio.shield(task)
 
@@ -91,20 +92,6 @@ class Shared:
             self._answers.pop(key, None)
         else:
             asyncio.get_running_loop().call_later(self._seconds, self._answers.pop, key, None)
-
-
-def period_end(text: str | None, field: str = "end") -> datetime:
-    """Return the end that a request asks for, now by default; raise InvalidRequestError when it is no such time."""
-    if text is None:
-        return datetime.now(timezone.utc)
-    try:
-        # A '+' that arrived as a space was not percent-encoded by the sender; no RFC 3339 offset holds a space.
-        end = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
-        if end.tzinfo is None:
-            raise InvalidRequestError("must have an offset such as Z or +02:00", field)
-        return end.astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        raise InvalidRequestError("must be an RFC 3339 time such as 2026-02-12T10:30:00Z", field) from None
 
 
 def analytics_router(database: Database, cache_seconds: float) -> Router:
@@ -125,7 +112,7 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
             "SELECT * FROM vehicle_performance(%s, %s, %s, %s)",
             vehicle_id,
             hours,
-            period_end(end),
+            utc_time(end),
             meter_id,
         )
         if answer is None:
@@ -135,19 +122,20 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
     @get("/fleet/efficiency", summary="Energy and efficiency of the fleet")
     async def fleet_efficiency(hours: Hours = 24, end: End = None) -> FleetEfficiency:
         async def compute() -> FleetEfficiency:
-            answer = await database.row(
-                FleetEfficiency, "SELECT * FROM fleet_efficiency(%s, %s)", hours, period_end(end)
-            )
+            answer = await database.row(FleetEfficiency, "SELECT * FROM fleet_efficiency(%s, %s)", hours, utc_time(end))
             assert answer is not None
             return answer
 
         answer: FleetEfficiency = await fleet.get((hours, end), compute)
         return answer
 
-    @get("/trend/{vehicle_id:str}", summary="Energy, efficiency and battery temperature of a vehicle by the hour")
+    @get(
+        "/trend/{vehicle_id:str}",
+        summary="Energy, efficiency and battery temperature of a vehicle by the hour",
+    )
     async def trend(vehicle_id: str, hours: Hours = 24, end: End = None) -> list[TrendHour]:
         return await database.rows(
-            TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle_id, hours, period_end(end)
+            TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle_id, hours, utc_time(end)
         )
 
     return Router("/v1/analytics", route_handlers=[performance, fleet_efficiency, trend], tags=["Analytics"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from litestar import Response, Router, get
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
@@ -54,7 +54,7 @@ def health_router(database: Database, writer: GroupCommitWriter) -> Router:
             database="connected" if up else "disconnected",
             uptime=round(time.monotonic() - started, 3),
             version=__version__,
-            timestamp=datetime.now(timezone.utc),
+            timestamp=datetime.now(UTC),
         )
 
     @get("/health/live", summary="The process runs")

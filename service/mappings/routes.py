@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from litestar import Request, Router, delete, get, put
+from litestar import Router, delete, get, put
 from litestar.params import Parameter
 from msgspec import Struct
 
-from service.analytics.routes import period_end
 from service.database import Database
 from service.documentation import json_body
 from service.errors import InvalidRequestError, NotFoundError
+from service.http import AnyRequest, utc_time
 from service.telemetry.readings import DeviceId, Timestamp, explain
 
 
@@ -37,7 +37,7 @@ class _Found(Struct, frozen=True):
     found: bool
 
 
-async def _validity(request: Request) -> Validity:
+async def _validity(request: AnyRequest) -> Validity:
     body = await request.body()
     if not body.strip():
         return Validity()
@@ -65,7 +65,7 @@ def mappings_router(database: Database) -> Router:
         operation_class=json_body(Validity),
         summary="Map a meter to a vehicle; a new mapping takes over its meter for the whole of its validity",
     )
-    async def map_device(meter_id: str, vehicle_id: str, request: Request) -> Mapping:
+    async def map_device(meter_id: str, vehicle_id: str, request: AnyRequest) -> Mapping:
         validity = await _validity(request)
         mapping = await database.row(
             Mapping,
@@ -92,8 +92,8 @@ def mappings_router(database: Database) -> Router:
             "SELECT engine.unmap_device(%s, %s, %s, %s) AS found",
             meter_id,
             vehicle_id,
-            period_end(from_, "from") if from_ else None,
-            period_end(to, "to") if to else None,
+            utc_time(from_, "from") if from_ else None,
+            utc_time(to, "to") if to else None,
         )
         assert unmapped is not None
         if not unmapped.found:
@@ -110,7 +110,7 @@ def mappings_router(database: Database) -> Router:
             "SELECT * FROM engine.mappings(%s, %s, %s)",
             meter_id,
             vehicle_id,
-            period_end(at, "at") if at else None,
+            utc_time(at, "at") if at else None,
         )
 
     return Router("/v1/telemetry", route_handlers=[map_device, unmap_device, mappings], tags=["Mappings"])

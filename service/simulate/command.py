@@ -8,11 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from service.errors import EngineError
-from service.simulate.replay import OLDEST_DAYS
-from service.simulate.run import Options, run_fleet, run_replay
+from service.simulate.limits import OLDEST_DAYS
 
 
 def _minutes(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
@@ -67,27 +65,17 @@ def _instant(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
     show_default=True,
     help="Minutes to go on in real time after the backfill, or 'forever' (until Ctrl-C).",
 )
-@click.option(
-    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Same seed, same readings."
-)
-@click.option(
-    "--end", callback=_instant, metavar="TIME", help="Where the history ends instead of now, with offset."
-)
-@click.option(
-    "--batch", type=click.IntRange(1, 50_000), default=5000, show_default=True, help="Readings per request."
-)
-@click.option(
-    "--connections", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests at a time."
-)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Same seed, same readings.")
+@click.option("--end", callback=_instant, metavar="TIME", help="Where the history ends instead of now, with offset.")
+@click.option("--batch", type=click.IntRange(1, 50_000), default=5000, show_default=True, help="Readings per request.")
+@click.option("--connections", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests at a time.")
 @click.option(
     "--replay",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Send the real sessions of this CSV file (ACN-Data or EPFL) instead of a simulated fleet, moved by "
     "whole days to end before now.",
 )
-@click.option(
-    "--day", type=click.DateTime(["%Y-%m-%d"]), help="First local day to replay; default: the file's first."
-)
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="First local day to replay; default: the file's first.")
 @click.option(
     "--days",
     type=click.IntRange(1, OLDEST_DAYS),
@@ -100,9 +88,7 @@ def _instant(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the fleet's true totals and every vehicle's sums over the last 24 h to this JSON file.",
 )
-@click.option(
-    "--check", is_flag=True, help="Compare the engine's answers with the truth; exit 1 if any differs."
-)
+@click.option("--check", is_flag=True, help="Compare the engine's answers with the truth; exit 1 if any differs.")
 def simulate(
     url: str,
     devices: int,
@@ -125,6 +111,11 @@ def simulate(
     batteries, gaps, duplicates and late readings. The same --seed and --devices tell the same story however
     often they run. At the end the true totals are printed beside the request that should answer the same.
     """
+    # Here and not above: numpy and the tables of text would slow every other command's start.
+    from rich.console import Console
+
+    from service.simulate.run import Options, run_fleet, run_replay
+
     if live and (end is not None or replay is not None):
         raise click.UsageError("--live goes on from now: use it without --end and --replay")
     if replay is not None and truth is not None:

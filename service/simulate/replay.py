@@ -17,11 +17,10 @@ import numpy as np
 
 from service.errors import EngineError
 from service.simulate.fleet import UNITS_PER_KWH, Array
+from service.simulate.limits import OLDEST_DAYS
 from service.simulate.sessions import Session
 from service.simulate.wire import Chunk, MeterLines, VehicleLines, clock_texts
 
-# A day less than the engine keeps history, so that nothing expires while it is sent.
-OLDEST_DAYS = 89
 _SHORTEST_SECONDS = 60
 _FULL_POWER_SHARE = 0.7
 _LAST_POWER = 0.1

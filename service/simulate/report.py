@@ -22,7 +22,7 @@ _LINES_SHOWN = 20
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        rate = task.finished_speed or task.speed or 0.0
+        rate = task.completed / task.elapsed if task.elapsed else 0.0
         return Text(f"{task.completed:,.0f} readings, {rate:,.0f}/s")
 
 
@@ -128,3 +128,5 @@ def show_check(console: Console, lines: Sequence[str], what: str) -> None:
     for line in lines[:_LINES_SHOWN]:
         console.print(f"differs: {line}", markup=False, soft_wrap=True)
     console.print(f"check: {len(lines)} differences ({what})", markup=False)
+    if all(line.startswith("fleet:") for line in lines):
+        console.print("Every vehicle is right: does the database hold other devices too, or another seed's?")

@@ -111,9 +111,7 @@ def read_sessions(path: Path) -> list[Session]:
             elif columns >= _EPFL_COLUMNS:
                 parse = _parse_epfl
             else:
-                raise SessionFileError(
-                    f"{path} has the columns of neither ACN-Data nor EPFL: {sorted(columns)}"
-                )
+                raise SessionFileError(f"{path} has the columns of neither ACN-Data nor EPFL: {sorted(columns)}")
             sessions = []
             for row in reader:
                 try:

@@ -95,9 +95,7 @@ class FleetTruth:
         """Sum each vehicle's DC energy over the period, 1e-4 kWh."""
         return self._sums(self._dc, start, end)
 
-    def fleet_efficiency(
-        self, start: int, end: int, warning: float = 0.85, critical: float = 0.75
-    ) -> FleetEnergy:
+    def fleet_efficiency(self, start: int, end: int, warning: float = 0.85, critical: float = 0.75) -> FleetEnergy:
         """Answer for the whole fleet; a vehicle has a ratio when its meter took energy and it reported."""
         ac, dc = self.meter_units(start, end), self.vehicle_units(start, end)
         reported = (self._dc[self._rows(start, end)] != _MISSING).any(axis=0)

@@ -44,9 +44,7 @@ class _Lines:
     _WHOLE = _texts(0, 9999, 1, "{:4.0f}")
     _FRACTION = _texts(0, 9999, 1, "{:04.0f}")
 
-    def __init__(
-        self, head: str, ids: Sequence[str], energy: str, fields: Sequence[tuple[str, str, str]]
-    ) -> None:
+    def __init__(self, head: str, ids: Sequence[str], energy: str, fields: Sequence[tuple[str, str, str]]) -> None:
         heads = [f"{head}{msgspec.json.encode(name).decode()},".encode() for name in ids]
         layout: list[tuple[str, str, bytes | None]] = [
             ("head", f"S{max(map(len, heads))}", None),

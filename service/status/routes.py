@@ -125,9 +125,7 @@ def status_router(database: Database) -> Router:
     @get("/meters", summary="All meters, by id")
     async def meters(page: Page = 1, limit: Limit = 100) -> MeterPage:
         total = (await counts()).meters
-        data = await database.rows(
-            MeterStatus, "SELECT * FROM engine.meters_page(%s, %s)", limit, (page - 1) * limit
-        )
+        data = await database.rows(MeterStatus, "SELECT * FROM engine.meters_page(%s, %s)", limit, (page - 1) * limit)
         return MeterPage(data, total, page, -(-total // limit))
 
     @get("/vehicles", summary="All vehicles, by id")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import zlib
 
 import zstandard
-from litestar import Request
 
 from service.errors import InvalidRequestError, TooLargeError, UnsupportedEncodingError
+from service.http import AnyRequest
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: AnyRequest) -> bytes:
     """Return the request's body, decompressed as its Content-Encoding says (gzip, zstd or none).
 
     Raises TooLargeError beyond 16 MiB, before or after decompression, InvalidRequestError when it does not decompress,

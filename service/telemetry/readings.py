@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -30,7 +30,8 @@ Soc = Annotated[float, Meta(ge=0, le=100, description="State of charge in percen
 Voltage = Annotated[float, Meta(ge=0, le=1000, description="Grid voltage in V")]
 Celsius = Annotated[float, Meta(ge=-60, le=150, description="Battery temperature in °C")]
 Timestamp = Annotated[
-    datetime, Meta(tz=True, description="RFC 3339 time of the reading, with an offset; ids a reading with its device")
+    datetime,
+    Meta(tz=True, description="RFC 3339 time of the reading, with an offset; ids a reading with its device"),
 ]
 
 
@@ -76,13 +77,13 @@ class Row(NamedTuple):
 class Refused(NamedTuple):
     """A reading that is not stored: its place in the request, how to name it, the field and the reason."""
 
-    index: int
+    place: int
     label: str
     field: str | None
     reason: str
 
     def __str__(self) -> str:
-        return f"readings[{self.index}] {self.label}: {self.reason}"
+        return f"readings[{self.place}] {self.label}: {self.reason}"
 
 
 _decode_batch = msgspec.json.Decoder(Batch).decode
@@ -95,7 +96,12 @@ def to_row(reading: Reading) -> Row:
         return Row(False, reading.meter_id, reading.timestamp, reading.kwh_consumed_ac, None, reading.voltage)
     assert type(reading) is VehicleReading
     return Row(
-        True, reading.vehicle_id, reading.timestamp, reading.kwh_delivered_dc, reading.soc, reading.battery_temp
+        True,
+        reading.vehicle_id,
+        reading.timestamp,
+        reading.kwh_delivered_dc,
+        reading.soc,
+        reading.battery_temp,
     )
 
 
@@ -182,12 +188,12 @@ def _guess_label(item: Any) -> str:
 
 
 def _ahead(newest: datetime) -> str:
-    return f"must not be later than {newest.astimezone(timezone.utc).isoformat(timespec='seconds')}"
+    return f"must not be later than {newest.astimezone(UTC).isoformat(timespec='seconds')}"
 
 
 def newest_accepted(max_clock_skew: timedelta) -> datetime:
     """Return the latest time that a reading may carry now."""
-    return datetime.now(timezone.utc) + max_clock_skew
+    return datetime.now(UTC) + max_clock_skew
 
 
 _REASONS: list[tuple[str, str]] = [
@@ -221,4 +227,3 @@ def explain(error: msgspec.ValidationError) -> tuple[str | None, str]:
                 groups["limit"] = "100000000" if float(limit) > 1e7 else f"{float(limit):g}"
             return groups.get("field") or field, reason.format(**groups)
     return field, message
-

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from litestar import Request, Response, Router, post
+from litestar import Response, Router, post
 from litestar.status_codes import HTTP_201_CREATED, HTTP_400_BAD_REQUEST
 from msgspec import Struct
 
 from service.documentation import json_body
 from service.errors import InvalidRequestError, TooLargeError
+from service.http import AnyRequest
 from service.telemetry.body import read_body
 from service.telemetry.readings import (
     Batch,
@@ -56,7 +57,7 @@ class Ingest:
     writer: GroupCommitWriter
     max_clock_skew: timedelta
 
-    async def one(self, request: Request, kind: Any) -> Accepted:
+    async def one(self, request: AnyRequest, kind: Any) -> Accepted:
         """Store the one reading in the request; raise InvalidRequestError when it is refused."""
         reading: Reading = parse_reading(await read_body(request), kind, newest_accepted(self.max_clock_skew))
         row = to_row(reading)
@@ -67,7 +68,7 @@ class Ingest:
             raise InvalidRequestError(outcome.poisoned[0])
         return Accepted(True, "vehicle" if row.is_vehicle else "meter", row.device_id)
 
-    async def batch(self, request: Request) -> tuple[int, BatchAccepted]:
+    async def batch(self, request: AnyRequest) -> tuple[int, BatchAccepted]:
         """Store the good readings in the request; return the HTTP status and what became of each."""
         body = await read_body(request)
         rows, places, refused = parse_batch(body, newest_accepted(self.max_clock_skew))
@@ -94,15 +95,15 @@ def telemetry_router(ingest: Ingest) -> Router:
     """Return the ingest routes."""
 
     @post("/", operation_class=json_body(Reading), summary="Store one reading, meter or vehicle by its type")
-    async def any_reading(request: Request) -> Accepted:
+    async def any_reading(request: AnyRequest) -> Accepted:
         return await ingest.one(request, Reading)
 
     @post("/meter", operation_class=json_body(MeterReading), summary="Store one meter reading")
-    async def meter_reading(request: Request) -> Accepted:
+    async def meter_reading(request: AnyRequest) -> Accepted:
         return await ingest.one(request, MeterReading)
 
     @post("/vehicle", operation_class=json_body(VehicleReading), summary="Store one vehicle reading")
-    async def vehicle_reading(request: Request) -> Accepted:
+    async def vehicle_reading(request: AnyRequest) -> Accepted:
         return await ingest.one(request, VehicleReading)
 
     @post(
@@ -110,7 +111,7 @@ def telemetry_router(ingest: Ingest) -> Router:
         operation_class=json_body(Batch),
         summary="Store many readings; the good ones are stored when others are refused",
     )
-    async def batch(request: Request) -> Response[BatchAccepted]:
+    async def batch(request: AnyRequest) -> Response[BatchAccepted]:
         status, answer = await ingest.batch(request)
         return Response(answer, status_code=status)
 

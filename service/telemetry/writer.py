@@ -188,7 +188,9 @@ class GroupCommitWriter:
             left = await self._store_sound(store, rows[:middle], offset)
             right = await self._store_sound(store, rows[middle:], offset + middle)
             return Outcome(
-                left.duplicates | right.duplicates, left.expired | right.expired, left.poisoned | right.poisoned
+                left.duplicates | right.duplicates,
+                left.expired | right.expired,
+                left.poisoned | right.poisoned,
             )
         return Outcome({offset + n for n in duplicates}, {offset + n for n in expired})
 

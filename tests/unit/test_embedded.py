@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from service import embedded
+from service import cluster, installation
 from service.embedded import Database, open_database
 from service.errors import DatabaseUnavailableError
 from service.settings import Settings
@@ -42,8 +42,8 @@ with open_database(Settings(data_dir=Path(sys.argv[1]), embedded_postgres=sys.ar
     print(database.reason, flush=True)
     sys.stdin.read()
 """
-SYSTEM = next((found for found in embedded._system_installations() if found.timescaledb), None)
-WHEEL = embedded._wheel_installation()
+SYSTEM = next((found for found in installation.system_installations() if found.timescaledb), None)
+WHEEL = installation.wheel_installation()
 AVAILABLE = {"system": SYSTEM, "wheel": WHEEL}
 
 
@@ -60,9 +60,9 @@ def data_dir() -> Iterator[Path]:
     yield folder / "data"
     for pid_file in folder.rglob("postmaster.pid"):
         pid = int(pid_file.read_text().split()[0])
-        if str(pid_file.parent) in embedded._command_line(pid):
+        if str(pid_file.parent) in cluster.command_line(pid):
             os.kill(pid, signal.SIGQUIT)
-            wait_for(lambda pid=pid: embedded._command_line(pid) == "")
+            wait_for(lambda pid=pid: cluster.command_line(pid) == "")
     shutil.rmtree(folder)
 
 
@@ -263,7 +263,7 @@ def test_an_ordinary_user_runs_it_as_oneself(data_dir, origin):
         pytest.skip("every test of this file runs as an ordinary user already")
     nobody = pwd.getpwnam("nobody")
     binary = AVAILABLE[origin].bindir / "postgres"
-    readable = ["test", "-x", binary, "-a", "-r", embedded.SERVER_CONF]
+    readable = ["test", "-x", binary, "-a", "-r", cluster.SERVER_CONF]
     if subprocess.run(readable, user=nobody.pw_uid, extra_groups=[], cwd="/").returncode:
         pytest.skip("this checkout is closed to ordinary users")
     data_dir.parent.chmod(0o711)
@@ -342,7 +342,7 @@ def bare_machine(data_dir, monkeypatch) -> Callable[[str, Path | None], Path]:
     folder.mkdir(parents=True)
     folder.parent.chmod(0o755)
     data_dir.parent.chmod(0o755)
-    monkeypatch.setattr(embedded, "SYSTEM_FOLDERS", (str(folder),))
+    monkeypatch.setattr(installation, "SYSTEM_FOLDERS", (str(folder),))
     monkeypatch.setenv("PATH", "/nonexistent")
 
     def install(version: str, real: Path | None) -> Path:
@@ -403,7 +403,7 @@ def test_only_a_recent_community_edition_counts(
     (share / "extension" / "timescaledb.control").write_text(f"default_version = '{default_version}'\n")
     library.mkdir()
     (library / module).touch()
-    (found,) = embedded._system_installations()
+    (found,) = installation.system_installations()
     assert found.timescaledb == (default_version if usable else None)
 
 

@@ -1,6 +1,8 @@
 """Sending over HTTP, and the command as a whole, against a small engine on loopback."""
 
 import json
+import os
+import signal
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -29,6 +31,7 @@ class FakeEngine(ThreadingHTTPServer):
         self.readings = {}
         self.mappings = set()
         self.failures = []
+        self.on_batch = None
         self.requests = Counter()
         self.stolen_units = 0
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -59,9 +62,7 @@ class FakeEngine(ThreadingHTTPServer):
         return {
             "totalVehicles": len(each),
             "avgEfficiencyRatio": float((dc / ac).quantize(STEP, ROUND_HALF_UP)) if ac else None,
-            "vehiclesWithWarnings": sum(
-                Decimal("0.75") <= found["ratio"] < Decimal("0.85") for found in both
-            ),
+            "vehiclesWithWarnings": sum(Decimal("0.75") <= found["ratio"] < Decimal("0.85") for found in both),
             "vehiclesCritical": sum(found["ratio"] < Decimal("0.75") for found in both),
             "totalKwhConsumedAc": float(sum(self.energy(name, start, end)[0] for name in meters)),
             "totalKwhDeliveredDc": float(sum(found["dc"] for found in each)),
@@ -132,6 +133,8 @@ class FakeHandler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with self.server.lock:
             self.server.requests["batch"] += 1
+            if self.server.on_batch:
+                self.server.on_batch()
             failure = self.server.failures.pop(0) if self.server.failures else None
             if failure == "drop":
                 self.close_connection = True
@@ -303,6 +306,19 @@ def test_live_goes_on_to_the_present_minute(engine, monkeypatch):
     assert result.exit_code == 0, result.output
     minutes = {time.replace(second=0) for _, time in engine.readings}
     assert len(minutes) == 4
+
+
+def test_ctrl_c_finishes_the_minute_and_tells_the_truth(engine):
+    def interrupt():
+        engine.on_batch = None
+        os.kill(os.getpid(), signal.SIGINT)
+
+    engine.on_batch = interrupt
+    result = run(engine, "--devices", "120", "--hours", "0", "--live", "forever", "--check")
+    assert result.exit_code == 0, result.output
+    assert "equal the truth" in result.output
+    assert len({time.replace(second=0) for _, time in engine.readings}) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize(

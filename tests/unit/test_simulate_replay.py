@@ -219,9 +219,7 @@ def test_an_autumn_night_of_overlaps_still_adds_up(tmp_path):
             f"61,{1000 + number}.0,50000,1,1,1,1,10,20,1",
             (1000 + number) * 10,
         )
-        for number, (hour, minute) in enumerate(
-            (0, 10) if i == 0 else (i // 3, i * 7 % 60) for i in range(30)
-        )
+        for number, (hour, minute) in enumerate((0, 10) if i == 0 else (i // 3, i * 7 % 60) for i in range(30))
     }
     sessions = read_sessions(written(tmp_path / "night.csv", EPFL_HEADER, rows))
     _, shifted = shift_before(sessions, datetime(2022, 10, 30, 12, tzinfo=UTC))

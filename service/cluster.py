@@ -1,0 +1,378 @@
+"""A private PostgreSQL cluster: made, started, shared and stopped."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_IMODE, S_ISDIR
+from typing import IO, Any
+from urllib.parse import quote
+
+import psycopg
+from psycopg import errors, sql
+
+from service.errors import DatabaseUnavailableError
+from service.installation import Installation, output
+
+log = logging.getLogger(__name__)
+
+SERVER_CONF = Path(__file__).resolve().parent.parent / "db" / "server.conf"
+START_SECONDS, ATTACH_SECONDS = 300.0, 30.0  # a start may have to replay max_wal_size of WAL first
+STOP_SECONDS, QUIT_SECONDS = 30.0, 10.0
+SOCKET_NAME, SOCKET_LIMIT = ".s.PGSQL.5432", 103  # macOS allows 103 bytes, Linux 107
+
+
+@dataclass(frozen=True)
+class Account:
+    """The user that the server runs as: oneself, except that PostgreSQL refuses to run as root."""
+
+    uid: int
+    gid: int
+
+    def process_options(self) -> dict[str, Any]:
+        """Return what makes a subprocess run as this user, without anything of our own environment."""
+        kept = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+        environment = {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}
+        options: dict[str, Any] = {"cwd": "/", "stdin": subprocess.DEVNULL, "env": environment}
+        if os.geteuid() == 0:
+            options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
+        return options
+
+    def own(self, path: Path) -> None:
+        """Give it a path that we made."""
+        if os.geteuid() == 0:
+            os.chown(path, self.uid, self.gid)
+
+    def let_in(self, path: Path) -> None:
+        """Let it pass through the folders above path; as root they may well be closed to it."""
+        if os.geteuid() != 0:
+            return
+        for folder in reversed(path.parents):
+            status = folder.stat()
+            bit = 0o100 if status.st_uid == self.uid else 0o010 if status.st_gid == self.gid else 0o001
+            if not status.st_mode & bit:
+                folder.chmod(S_IMODE(status.st_mode) | bit)
+                log.warning("%s: let the database's user pass through (chmod +x for it, not to read)", folder)
+
+
+class Cluster:
+    """One data directory, and the server on it."""
+
+    def __init__(self, data_dir: Path, installation: Installation) -> None:
+        self.data_dir, self.installation = data_dir, installation
+        self.path = data_dir / installation.cluster_name
+        self.lock_path = data_dir / f"{self.path.name}.lock"
+        self.log_path = data_dir / f"{self.path.name}.log"
+        self.process: subprocess.Popen[bytes] | None = None  # the server, when we started it
+        self.sockets: Path | None = None  # the folder of its socket, then
+
+    def url(self, database: str) -> str:
+        """Return the URL of a database on the running server."""
+        lines = self._ready()
+        if lines is None:
+            raise DatabaseUnavailableError(f"the database server in {self.path} has stopped: start again")
+        port, folder = lines[3:5]
+        return f"postgresql://postgres@/{quote(database, safe='')}?host={quote(folder)}&port={port}"
+
+    def others(self) -> list[str]:
+        """Return the names of the other clusters in DATA_DIR."""
+        names = {path.name for path in self.data_dir.iterdir() if path.is_dir()} - {self.path.name}
+        return sorted(name for name in names if re.fullmatch(r"(system|wheel)-\d+(-postgres)?", name))
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        """Have the server accept connections until the block ends; yield how that came about."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self.lock_path.open("a") as lock:
+            if not self._own_or_attach(lock):
+                yield "attached to the server of the process that owns it"
+                return
+            try:
+                self._bring_up()
+                yield "started" if self.process else "adopted from an owner that was killed"
+            finally:
+                self._stop()
+
+    def prepare_database(self, name: str) -> None:
+        """Create the database when it is missing; bring its TimescaleDB to the installed version."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            query = "SELECT 1 FROM pg_database WHERE datname = %s"
+            if not connection.execute(query, [name]).fetchone():
+                create = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
+                with suppress(errors.DuplicateDatabase, errors.UniqueViolation):  # the other opener was first
+                    connection.execute(create)
+        if self.installation.timescaledb:
+            # Must be the first command of its session: any other loads the old version's module.
+            with (
+                suppress(errors.UndefinedObject),
+                psycopg.connect(self.url(name), autocommit=True) as connection,
+            ):
+                connection.execute("ALTER EXTENSION timescaledb UPDATE")
+
+    def _own_or_attach(self, lock: IO[str]) -> bool:
+        """Wait until we hold the lock (True), or its holder's server accepts connections (False)."""
+        owner = False
+
+        def settled() -> bool:
+            nonlocal owner
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                owner = True
+            return owner or self._ready() is not None
+
+        if not _wait_until(settled, ATTACH_SECONDS):
+            raise DatabaseUnavailableError(
+                f"another process holds {self.lock_path}, but its database did not accept connections "
+                f"within {ATTACH_SECONDS:.0f} s: stop that process, or set another DATA_DIR"
+            )
+        return owner
+
+    def _bring_up(self) -> None:
+        """Start the server, unless one is left running, and wait until it accepts connections."""
+        account = self._make()
+        if self.log_path.exists() and self._postmaster() is None:
+            self.log_path.replace(self.log_path.with_suffix(".log.1"))
+
+        def ready() -> bool:
+            if self.process is not None and self.process.poll() is not None:
+                # A killed postmaster's children need a moment to go; until then its memory is in use.
+                if "shared memory block" not in self._log_tail():
+                    raise DatabaseUnavailableError(f"PostgreSQL did not start.{self._log_tail()}")
+                self.process = None
+            if self.process is None and self._postmaster() is None:
+                self.process = self._start(account)
+            return self._ready() is not None
+
+        if not _wait_until(ready, START_SECONDS):
+            message = f"PostgreSQL accepts no connections after {START_SECONDS:.0f} s."
+            raise DatabaseUnavailableError(f"{message}{self._log_tail()}")
+
+    def _make(self) -> Account:
+        """Make the cluster when it is missing, whole or not at all; return whose it is."""
+        for half in self.data_dir.glob(f".{self.path.name}.*"):
+            shutil.rmtree(half, ignore_errors=True)
+        if self.path.exists():
+            status = self.path.stat()
+            account = Account(status.st_uid, status.st_gid)
+        else:
+            account = _account()
+        account.let_in(self.path)
+        account.let_in(self.installation.bindir / "postgres")
+        if self.installation.origin == "wheel":
+            self._open_wheel()
+        if self.path.exists():
+            return account
+        half = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.data_dir))
+        account.own(half)
+        for locale in ("C.UTF-8", "C"):
+            done = subprocess.run(
+                [
+                    *(self.installation.bindir / "initdb", "--pgdata", half, "--username=postgres"),
+                    *("--encoding=UTF8", f"--locale={locale}", "--lc-messages=C", "--data-checksums"),
+                    *("--auth-local=trust", "--auth-host=reject", "--no-instructions"),
+                ],
+                **account.process_options() | {"capture_output": True, "text": True, "errors": "replace"},
+            )
+            if done.returncode == 0:
+                half.rename(self.path)
+                _sync(self.data_dir)
+                return account
+        shutil.rmtree(half, ignore_errors=True)
+        raise DatabaseUnavailableError(f"initdb could not make {self.path}: {done.stderr.strip()}")
+
+    def _open_wheel(self) -> None:
+        """Let others read the wheel's PostgreSQL, which root's umask may have closed to them."""
+        root = self.installation.bindir.parent
+        if os.geteuid() != 0 or (root / "bin" / "postgres").stat().st_mode & 0o005 == 0o005:
+            return
+        log.warning("%s: let the database's user read it (chmod o+rX)", root)
+        for top in (root, root.parent.with_name(f"{root.parent.name}.libs")):
+            for path in [top, *top.rglob("*")]:
+                if path.exists() and not path.is_symlink():
+                    mode = S_IMODE(path.stat().st_mode)
+                    path.chmod(mode | 0o004 | (0o001 if mode & 0o100 else 0))
+
+    def _configure(self, account: Account, sockets: Path) -> None:
+        memory_mb = _memory_bytes() // 2**20
+        values = {
+            "listen_addresses": "",
+            "port": SOCKET_NAME.rpartition(".")[2],
+            "unix_socket_directories": f'"{sockets}"',
+            "unix_socket_permissions": "0700",
+            "shared_buffers": f"{min(max(memory_mb // 4, 128), 4096)}MB",
+            "effective_cache_size": f"{max(memory_mb // 2, 256)}MB",
+        }
+        if self.installation.timescaledb:
+            values |= {
+                "shared_preload_libraries": "timescaledb",
+                "timescaledb.telemetry_level": "off",
+                "timescaledb.max_background_workers": "8",
+                "max_worker_processes": "20",
+            }
+        lines = [
+            "# Written at each start; settings of your own last with ALTER SYSTEM.",
+            SERVER_CONF.read_text(),
+        ]
+        for name, value in values.items():
+            escaped = value.replace("\\", "\\\\").replace("'", "''")
+            lines.append(f"{name} = '{escaped}'")
+        # Written beside and moved in: as root, never write through a name that the server's user controls.
+        draft = self.data_dir / f"{self.path.name}.conf"
+        draft.write_text("\n".join(lines) + "\n")
+        account.own(draft)
+        draft.replace(self.path / "postgresql.conf")
+
+    def _make_sockets(self, account: Account) -> Path:
+        """Make the folder of the socket: short, private, and ours even in a shared /tmp."""
+        digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
+        folder = Path(tempfile.gettempdir(), f"ev-engine-{account.uid}-{digest}").absolute()
+        if len(os.fsencode(folder / SOCKET_NAME)) > SOCKET_LIMIT:
+            folder = Path("/tmp", folder.name)  # noqa: S108  (its owner is checked below)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            account.own(folder)
+        status = folder.lstat()
+        if not S_ISDIR(status.st_mode) or status.st_uid != account.uid or status.st_mode & 0o077:
+            raise DatabaseUnavailableError(
+                f"{folder} is not a private folder of the database's user: remove it, or set TMPDIR"
+            )
+        account.let_in(folder)
+        self.sockets = folder
+        return folder
+
+    def _start(self, account: Account) -> subprocess.Popen[bytes]:
+        self._configure(account, self._make_sockets(account))
+        options = account.process_options()
+        stale = self._pid_file()
+        if stale and "postgres" not in command_line(int(stale[0])):
+            # After a crash and a reboot that number may belong to any program, and the server would refuse to
+            # start. This is how it is told to ignore one; it still checks that nobody uses the shared memory.
+            options["env"]["PG_GRANDPARENT_PID"] = stale[0]
+        with self.log_path.open("ab") as output:
+            # A session of its own: Ctrl-C in the terminal must not end it before the service has committed.
+            return subprocess.Popen(
+                [self.installation.bindir / "postgres", "-D", self.path],
+                **options,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _stop(self) -> None:
+        """Stop this cluster's server and no other process; disconnect clients, lose nothing committed."""
+        sockets = self.sockets or next(map(Path, self._pid_file()[4:5]), None)
+        if not self._end():
+            log.error("the database server in %s does not stop; the next start adopts it", self.path)
+        elif sockets is not None:
+            with suppress(OSError):
+                sockets.rmdir()
+
+    def _end(self) -> bool:
+        child = self.process if self.process is not None and self.process.poll() is None else None
+        pid = child.pid if child else self._postmaster()
+        if pid is None:
+            return True
+
+        def gone() -> bool:
+            return child.poll() is not None if child else not self._is_postmaster(pid)
+
+        for sent, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, QUIT_SECONDS)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, sent)
+            if _wait_until(gone, seconds):
+                return True
+        return False
+
+    def _pid_file(self) -> list[str]:
+        """Return the lines of postmaster.pid: pid, data directory, -, port, socket folder, -, -, status."""
+        with suppress(OSError):
+            lines = os.fsdecode((self.path / "postmaster.pid").read_bytes()).splitlines()
+            if lines and lines[0].isdigit():
+                return lines
+        return []
+
+    def _postmaster(self) -> int | None:
+        """Return the process of this cluster's server, or None when there is none."""
+        lines = self._pid_file()
+        if len(lines) < 2 or lines[1] != str(self.path) or not self._is_postmaster(int(lines[0])):
+            return None
+        return int(lines[0])
+
+    def _is_postmaster(self, pid: int) -> bool:
+        return command_line(pid).endswith(f"postgres -D {self.path}")
+
+    def _ready(self) -> list[str] | None:
+        """Return postmaster.pid's lines once the server accepts connections."""
+        lines = self._pid_file()
+        return lines if lines[7:] and lines[7].strip() == "ready" and self._postmaster() else None
+
+    def _log_tail(self) -> str:
+        with suppress(OSError):
+            lines = self.log_path.read_text(errors="replace").splitlines()[-8:]
+            return "\n".join([f" Its log {self.log_path} ends:", *lines])
+        return ""
+
+
+def _account() -> Account:
+    if os.geteuid() != 0:
+        return Account(os.geteuid(), os.getegid())
+    for name in ("postgres", "ev-engine"):
+        with suppress(KeyError):
+            user = pwd.getpwnam(name)
+            return Account(user.pw_uid, user.pw_gid)
+    if output("useradd", "--system", "--user-group", "--no-create-home", "ev-engine") is None:
+        raise DatabaseUnavailableError(
+            "PostgreSQL does not run as root, and the user ev-engine could not be created: "
+            "create a user named postgres, start as an ordinary user, or set DATABASE_URL"
+        )
+    log.warning("created the system user ev-engine: PostgreSQL does not run as root")
+    user = pwd.getpwnam("ev-engine")
+    return Account(user.pw_uid, user.pw_gid)
+
+
+def _memory_bytes() -> int:
+    """Return the machine's memory, or the container's when that is less."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return memory
+
+
+def command_line(pid: int) -> str:
+    """Return the command line of a process, or nothing when it is gone or waits to be reaped."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().strip(b"\0").replace(b"\0", b" "))
+        return ""
+    return output("ps", "-ww", "-o", "command=", "-p", str(pid)) or ""
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

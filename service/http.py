@@ -1,0 +1,26 @@
+"""What several routes share: the type of a request, and times in query parameters."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from litestar import Request
+
+from service.errors import InvalidRequestError
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def utc_time(text: str | None, field: str = "end") -> datetime:
+    """Return the time in a query parameter, now when absent; raise InvalidRequestError when it is no such time."""
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        # A '+' that arrived as a space was not percent-encoded by the sender; no RFC 3339 offset holds a space.
+        time = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
+        if time.tzinfo is None:
+            raise InvalidRequestError("must have an offset such as Z or +02:00", field)
+        return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequestError("must be an RFC 3339 time such as 2026-02-12T10:30:00Z", field) from None
