@@ -1,7 +1,8 @@
 # Thin wrappers over the `ev-engine` command line; `make help` lists them.
 VENV := .venv
 BIN := $(VENV)/bin
-ENGINE := $(BIN)/ev-engine
+# Settings come from the environment; .env adds to it.
+ENGINE := set -a; test ! -f .env || . ./.env; set +a; exec $(BIN)/ev-engine
 
 .DEFAULT_GOAL := help
 
@@ -27,15 +28,20 @@ install-dev: $(VENV)/.installed-dev
 
 .PHONY: run
 run: install ## start database, migrations and service on http://127.0.0.1:3000
-	@exec $(ENGINE) serve
+	@$(ENGINE) serve
 
 .PHONY: test
 test: install-dev ## run the whole test suite on every edition available here
 	@$(BIN)/python -m pytest
 
 .PHONY: up
-up: ## start the service with TimescaleDB in containers
+up: .env-password ## start the service with TimescaleDB in containers
 	docker compose up --build --detach --wait
+
+.PHONY: .env-password
+.env-password:
+	@grep -qs '^DB_PASSWORD=' .env || (umask 077; printf 'DB_PASSWORD=%s\n' \
+		"$$(LC_ALL=C tr -dc 'a-zA-Z0-9' < /dev/urandom | head -c 32)" >> .env)
 
 .PHONY: down
 down: ## stop the containers (their data stays)
@@ -54,8 +60,12 @@ psql: install ## open psql on the service's database
 	@$(ENGINE) psql
 
 .PHONY: simulate
-simulate: install ## send a simulated fleet to the running service
-	@$(ENGINE) simulate
+simulate: install ## send a simulated fleet to the running service (ARGS='--devices 100')
+	@$(ENGINE) simulate $(ARGS)
+
+.PHONY: bench
+bench: install-dev ## measure ingest, answers and storage on this machine (ARGS='--quick')
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: lint
 lint: install-dev ## check style and types

@@ -30,8 +30,7 @@ def progress_bar(console: Console) -> Progress:
     """Make the bar; advance its task by the readings that the engine has answered."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
+        BarColumn(bar_width=16),
         _RateColumn(),
         TimeElapsedColumn(),
         RemainingColumn(),
@@ -120,13 +119,11 @@ def show_replay(console: Console, placed: Sequence[Placed]) -> None:
     console.print(table)
 
 
-def show_check(console: Console, lines: Sequence[str], what: str) -> None:
-    """Print the outcome of `--check`."""
+def show_check(console: Console, lines: Sequence[str], what: str, hint: str) -> None:
+    """Print the outcome of `--check`; `hint` names what else than a wrong engine can make a difference."""
     if not lines:
         console.print(f"check: the engine's answers equal the truth ({what})", markup=False)
         return
     for line in lines[:_LINES_SHOWN]:
         console.print(f"differs: {line}", markup=False, soft_wrap=True)
-    console.print(f"check: {len(lines)} differences ({what})", markup=False)
-    if all(line.startswith("fleet:") for line in lines):
-        console.print("Every vehicle is right: does the database hold other devices too, or another seed's?")
+    console.print(f"check: {len(lines)} differences ({what}). {hint}", markup=False)

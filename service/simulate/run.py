@@ -30,6 +30,11 @@ from service.simulate.truth import FleetTruth
 from service.simulate.wire import Batches
 
 _GREETING_SECONDS = 15.0
+_FLEET_HINT = "Other devices in the same database, or a fleet of another seed or size, count too."
+_REPLAY_HINT = (
+    "Other days that were replayed to the same time share the stations: use --days for several days, "
+    "another --end, or a fresh database."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +146,7 @@ def run_fleet(options: Options, console: Console) -> bool:
             lines = []
             if options.check:
                 lines = check_fleet(sender, truth, period.start, period.end, period.hours, options.seed)
-                report.show_check(console, lines, "the fleet and up to 50 vehicles")
+                report.show_check(console, lines, "the fleet and up to 50 vehicles", _FLEET_HINT)
             return not lines and not sender.tally.failed
 
 
@@ -237,5 +242,5 @@ def run_replay(options: Options, path: Path, day: date | None, days: int, consol
             lines = []
             if options.check:
                 lines = check_replay(sender, placed)
-                report.show_check(console, lines, "every session and every station")
+                report.show_check(console, lines, "every session and every station", _REPLAY_HINT)
             return not lines and not sender.tally.failed

@@ -45,10 +45,11 @@ class FakeEngine(ThreadingHTTPServer):
         dc, temps = self.energy(vehicle, start, end)
         if not temps:
             return None
-        ac, meter = Decimal(0), None
+        ac, meter = None, None
         for name, other, since, until in self.mappings:
             if other == vehicle:
-                ac += self.energy(name, max(start, since), min(end, until))[0]
+                energy, rows = self.energy(name, max(start, since), min(end, until))
+                ac = (ac or Decimal(0)) + energy if rows else ac
                 meter = name
         ratio = (dc / ac).quantize(STEP, ROUND_HALF_UP) if ac else None
         return {"ac": ac, "dc": dc, "ratio": ratio, "temps": temps, "meter": meter}
@@ -109,7 +110,9 @@ class FakeHandler(BaseHTTPRequestHandler):
                 200,
                 {
                     "vehicleId": unquote(parts.path.rsplit("/", 1)[1]),
-                    "totalKwhConsumedAc": float(found["ac"]) + self.server.stolen_units / 10_000,
+                    "totalKwhConsumedAc": None
+                    if found["ac"] is None
+                    else float(found["ac"]) + self.server.stolen_units / 10_000,
                     "totalKwhDeliveredDc": float(found["dc"]),
                     "efficiencyRatio": None if found["ratio"] is None else float(found["ratio"]),
                     "readingsCount": len(found["temps"]),
