@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ from service.telemetry.copy import open_store
 from service.telemetry.readings import Batch
 from service.telemetry.routes import Ingest, telemetry_router
 from service.telemetry.writer import GroupCommitWriter
+from service.upkeep import keep_up
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,11 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
         await database.open()
         try:
             async with writer.running():
-                yield
+                upkeep = asyncio.create_task(keep_up(database_url))
+                try:
+                    yield
+                finally:
+                    upkeep.cancel()
         finally:
             await database.close()
 

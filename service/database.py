@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
@@ -45,6 +46,10 @@ async def connect(url: str, timeout_seconds: float) -> AsyncConnection:
 async def _configure(connection: AsyncConnection) -> None:
     # Answers carry JSON numbers; every numeric that the functions return has at most 15 significant digits.
     connection.adapters.register_loader("numeric", FloatLoader)
+
+
+# The pool tells of every attempt to reconnect; ingest says once when the database is away and when it is back.
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 class Database:

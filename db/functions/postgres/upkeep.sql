@@ -233,4 +233,17 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE engine.apply_retention(integer, jsonb) IS
-    'Job: deletes what engine.retention no longer keeps; the service runs it every hour';
+    'Job: deletes what engine.retention no longer keeps; run by engine.run_upkeep';
+
+CREATE OR REPLACE PROCEDURE engine.run_upkeep()
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF pg_catalog.pg_try_advisory_lock('engine.retention'::regclass::oid::integer, 0) THEN
+        CALL engine.apply_retention();
+        PERFORM pg_catalog.pg_advisory_unlock('engine.retention'::regclass::oid::integer, 0);
+    END IF;
+END
+$$;
+COMMENT ON PROCEDURE engine.run_upkeep() IS
+    'What the service calls every hour: retention, by one process at a time';

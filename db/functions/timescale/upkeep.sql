@@ -213,6 +213,16 @@ $$;
 COMMENT ON FUNCTION engine.rolled_up_through(text, timestamptz) IS
     'Whether the rollups of a stream hold every reading before a time';
 
+CREATE OR REPLACE PROCEDURE engine.run_upkeep()
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RETURN;
+END
+$$;
+COMMENT ON PROCEDURE engine.run_upkeep() IS
+    'What the service calls every hour; nothing in this edition, whose jobs run by themselves';
+
 SELECT public.add_job('engine.refresh_rollups', INTERVAL '30 seconds', config => '{"budget": "20 seconds"}')
 WHERE NOT EXISTS (SELECT FROM timescaledb_information.jobs WHERE proc_schema = 'engine' AND proc_name = 'refresh_rollups');
 SELECT public.add_job('engine.apply_retention', INTERVAL '1 hour')
