@@ -27,12 +27,11 @@ from service.errors import (
 )
 from service.health.routes import health_router
 from service.http import AnyRequest
-from service.mappings.routes import Validity, mappings_router
+from service.mappings.routes import mappings_router
 from service.settings import Settings
 from service.status.routes import status_router
 from service.telemetry.body import MAX_BODY_BYTES
 from service.telemetry.copy import open_store
-from service.telemetry.readings import Batch
 from service.telemetry.routes import Ingest, telemetry_router
 from service.telemetry.writer import GroupCommitWriter
 from service.upkeep import keep_up
@@ -97,7 +96,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
             HTTPException: _http_problem,
             Exception: _unexpected_problem,
         },
-        openapi_config=openapi_config([Batch, Validity]),
+        openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )

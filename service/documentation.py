@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 from litestar import Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import (
-    Components,
-    OpenAPIMediaType,
-    OpenAPIResponse,
     Operation,
-    Reference,
     RequestBody,
 )
 from litestar.static_files import create_static_files_router
@@ -74,43 +69,62 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     field: str | None = None
 
 
-def problem_responses(*statuses: int) -> dict[str, OpenAPIResponse | Reference]:
-    """Return the documentation of the problems that an operation may answer with."""
-    media = {"application/problem+json": OpenAPIMediaType(schema=Reference("#/components/schemas/Problem"))}
-    return {str(status): OpenAPIResponse(description=_PROBLEMS[status], content=media) for status in statuses}
+def _schema(kind: Any) -> dict[str, Any]:
+    """Return the JSON schema of a struct or a union, every definition in its place.
+
+    The framework fills the document's components from handler signatures alone; bodies that a route reads by itself
+    have no entry there to refer to.
+    """
+    (schema,), definitions = msgspec.json.schema_components([kind])
+
+    def inline(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inline(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            name = node["$ref"].rpartition("/")[2]
+            examples = {"examples": [_EXAMPLES[name]]} if name in _EXAMPLES else {}
+            return inline(definitions[name]) | examples
+        return {key: inline(value) for key, value in node.items() if key != "discriminator"}
+
+    inlined: dict[str, Any] = inline(schema)
+    tag_field = getattr(kind, "__struct_config__", None) and kind.__struct_config__.tag_field
+    if tag_field in inlined.get("required", []):
+        # Only where several structs are possible must the tag say which.
+        inlined["required"].remove(tag_field)
+    return inlined
 
 
-@cache
-def json_body(kind: Any) -> type[Operation]:
-    """Return an operation whose request body is documented as `kind` (a struct or a union of structs)."""
-    names = [member.__name__ for member in get_args(kind) or (kind,)]
-    schemas: dict[str, Any] = {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
-    media = {
-        "schema": schemas if len(names) > 1 else schemas["oneOf"][0],
-        "examples": {name: {"value": _EXAMPLES[name]} for name in names},
-    }
+def _problem_responses(statuses: tuple[int, ...]) -> dict[str, Any]:
+    media = {"application/problem+json": {"schema": _schema(Problem)}}
+    return {str(status): {"description": _PROBLEMS[status], "content": media} for status in statuses}
+
+
+def documented(*problems: int, body: Any = None, needs_body: bool = True) -> type[Operation]:
+    """Return an operation documented with its problems and, if it takes one, its JSON body.
+
+    `body` is a struct or a union of structs; what a route reads by itself, the framework cannot document.
+    """
 
     @dataclass
-    class JsonBody(Operation):
+    class Documented(Operation):
         def __post_init__(self) -> None:
-            self.request_body = RequestBody(required=True, content={"application/json": media})  # type: ignore[dict-item]
-            self.responses = (self.responses or {}) | problem_responses(400, 413, 415, 503)
+            if body is not None:
+                media: Any = {"application/json": {"schema": _schema(body)}}
+                self.request_body = RequestBody(content=media, required=needs_body)
+            self.responses = (self.responses or {}) | _problem_responses(problems)
 
-    return JsonBody
+    return Documented
 
 
-def openapi_config(documented: list[Any]) -> OpenAPIConfig:
-    """Return the OpenAPI configuration; `documented` are the structs that request bodies refer to."""
-    _, schemas = msgspec.json.schema_components([*documented, Problem], ref_template="#/components/schemas/{name}")
-    for name, schema in schemas.items():
-        if name in _EXAMPLES:
-            schema["examples"] = [_EXAMPLES[name]]
+def openapi_config() -> OpenAPIConfig:
+    """Return the OpenAPI configuration."""
     return OpenAPIConfig(
         title="EV Ingestion Engine",
         version=__version__,
         description="Telemetry of smart meters and electric vehicles: durable ingest, exact energy accounting.",
         path="/api",
-        components=Components(schemas=schemas),
         render_plugins=[
             JsonRenderPlugin(path="/openapi.json"),
             SwaggerRenderPlugin(

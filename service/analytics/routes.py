@@ -12,6 +12,7 @@ from litestar.params import Parameter
 from msgspec import Struct
 
 from service.database import Database
+from service.documentation import documented
 from service.errors import NotFoundError
 from service.http import utc_time
 
@@ -98,9 +99,13 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
     """Return the analytics routes."""
     fleet = Shared(cache_seconds)
 
-    @get("/performance/{vehicle_id:str}", summary="Energy, efficiency and battery temperature of a vehicle")
+    @get(
+        "/performance/{vehicleId:str}",
+        operation_class=documented(400, 404, 503),
+        summary="Energy, efficiency and battery temperature of a vehicle",
+    )
     async def performance(
-        vehicle_id: str,
+        vehicleId: str,
         meter_id: Annotated[
             str | None, Parameter(query="meterId", description="Count only this one of the vehicle's meters")
         ] = None,
@@ -110,16 +115,16 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
         answer = await database.row(
             Performance,
             "SELECT * FROM vehicle_performance(%s, %s, %s, %s)",
-            vehicle_id,
+            vehicleId,
             hours,
             utc_time(end),
             meter_id,
         )
         if answer is None:
-            raise NotFoundError(f"vehicle {vehicle_id!r} has no reading in the period")
+            raise NotFoundError(f"vehicle {vehicleId!r} has no reading in the period")
         return answer
 
-    @get("/fleet/efficiency", summary="Energy and efficiency of the fleet")
+    @get("/fleet/efficiency", operation_class=documented(400, 503), summary="Energy and efficiency of the fleet")
     async def fleet_efficiency(hours: Hours = 24, end: End = None) -> FleetEfficiency:
         async def compute() -> FleetEfficiency:
             answer = await database.row(FleetEfficiency, "SELECT * FROM fleet_efficiency(%s, %s)", hours, utc_time(end))
@@ -130,12 +135,12 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
         return answer
 
     @get(
-        "/trend/{vehicle_id:str}",
+        "/trend/{vehicleId:str}",
         summary="Energy, efficiency and battery temperature of a vehicle by the hour",
     )
-    async def trend(vehicle_id: str, hours: Hours = 24, end: End = None) -> list[TrendHour]:
+    async def trend(vehicleId: str, hours: Hours = 24, end: End = None) -> list[TrendHour]:
         return await database.rows(
-            TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle_id, hours, utc_time(end)
+            TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicleId, hours, utc_time(end)
         )
 
     return Router("/v1/analytics", route_handlers=[performance, fleet_efficiency, trend], tags=["Analytics"])

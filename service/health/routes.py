@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from service import __version__
 from service.database import Database
+from service.documentation import documented
 from service.errors import DatabaseUnavailableError
 from service.telemetry.writer import GroupCommitWriter
 
@@ -61,7 +62,7 @@ def health_router(database: Database, writer: GroupCommitWriter) -> Router:
     async def live() -> State:
         return State("ok")
 
-    @get("/health/ready", summary="Readings can be taken (503 when not)")
+    @get("/health/ready", operation_class=documented(503), summary="Readings can be taken (503 when not)")
     async def ready() -> Response[State]:
         if writer.accepting and await database_answers():
             return Response(State("ready"), status_code=HTTP_200_OK)

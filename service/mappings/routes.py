@@ -11,7 +11,7 @@ from litestar.params import Parameter
 from msgspec import Struct
 
 from service.database import Database
-from service.documentation import json_body
+from service.documentation import documented
 from service.errors import InvalidRequestError, NotFoundError
 from service.http import AnyRequest, utc_time
 from service.telemetry.readings import DeviceId, Timestamp, explain
@@ -61,27 +61,31 @@ def mappings_router(database: Database) -> Router:
     """Return the mapping routes."""
 
     @put(
-        "/mapping/{meter_id:str}/{vehicle_id:str}",
-        operation_class=json_body(Validity),
+        "/mapping/{meterId:str}/{vehicleId:str}",
+        operation_class=documented(400, 413, 503, body=Validity, needs_body=False),
         summary="Map a meter to a vehicle; a new mapping takes over its meter for the whole of its validity",
     )
-    async def map_device(meter_id: str, vehicle_id: str, request: AnyRequest) -> Mapping:
+    async def map_device(meterId: str, vehicleId: str, request: AnyRequest) -> Mapping:
         validity = await _validity(request)
         mapping = await database.row(
             Mapping,
             "SELECT * FROM engine.map_device(%s, %s, %s, %s)",
-            _device(meter_id, "meterId"),
-            _device(vehicle_id, "vehicleId"),
+            _device(meterId, "meterId"),
+            _device(vehicleId, "vehicleId"),
             validity.from_,
             validity.to,
         )
         assert mapping is not None
         return mapping
 
-    @delete("/mapping/{meter_id:str}/{vehicle_id:str}", summary="End a mapping, from now on or for a period")
+    @delete(
+        "/mapping/{meterId:str}/{vehicleId:str}",
+        operation_class=documented(400, 404, 503),
+        summary="End a mapping, from now on or for a period",
+    )
     async def unmap_device(
-        meter_id: str,
-        vehicle_id: str,
+        meterId: str,
+        vehicleId: str,
         from_: Annotated[
             str | None, Parameter(query="from", description="Start of the period to unmap; now when absent")
         ] = None,
@@ -90,16 +94,16 @@ def mappings_router(database: Database) -> Router:
         unmapped = await database.row(
             _Found,
             "SELECT engine.unmap_device(%s, %s, %s, %s) AS found",
-            meter_id,
-            vehicle_id,
+            meterId,
+            vehicleId,
             utc_time(from_, "from") if from_ else None,
             utc_time(to, "to") if to else None,
         )
         assert unmapped is not None
         if not unmapped.found:
-            raise NotFoundError(f"meter {meter_id!r} is not mapped to vehicle {vehicle_id!r} then")
+            raise NotFoundError(f"meter {meterId!r} is not mapped to vehicle {vehicleId!r} then")
 
-    @get("/mappings", summary="All mappings: past, present and future")
+    @get("/mappings", operation_class=documented(400, 503), summary="All mappings: past, present and future")
     async def mappings(
         meter_id: Annotated[str | None, Parameter(query="meterId")] = None,
         vehicle_id: Annotated[str | None, Parameter(query="vehicleId")] = None,

@@ -10,6 +10,7 @@ from litestar.params import Parameter
 from msgspec import Struct
 
 from service.database import Database
+from service.documentation import documented
 from service.errors import NotFoundError
 
 Page = Annotated[int, Parameter(ge=1, le=1_000_000_000, description="Page, from 1")]
@@ -90,45 +91,49 @@ def status_router(database: Database) -> Router:
         assert answer is not None
         return answer
 
-    @get("/meter/{meter_id:str}", summary="Latest state of a meter")
-    async def meter(meter_id: str) -> MeterStatus:
-        answer = await database.row(MeterStatus, "SELECT * FROM engine.meter_status(%s)", meter_id)
+    @get("/meter/{meterId:str}", operation_class=documented(404, 503), summary="Latest state of a meter")
+    async def meter(meterId: str) -> MeterStatus:
+        answer = await database.row(MeterStatus, "SELECT * FROM engine.meter_status(%s)", meterId)
         if answer is None:
-            raise NotFoundError(f"meter {meter_id!r} has never reported")
+            raise NotFoundError(f"meter {meterId!r} has never reported")
         return answer
 
-    @get("/vehicle/{vehicle_id:str}", summary="Latest state of a vehicle")
-    async def vehicle(vehicle_id: str) -> VehicleStatus:
-        answer = await database.row(VehicleStatus, "SELECT * FROM engine.vehicle_status(%s)", vehicle_id)
+    @get("/vehicle/{vehicleId:str}", operation_class=documented(404, 503), summary="Latest state of a vehicle")
+    async def vehicle(vehicleId: str) -> VehicleStatus:
+        answer = await database.row(VehicleStatus, "SELECT * FROM engine.vehicle_status(%s)", vehicleId)
         if answer is None:
-            raise NotFoundError(f"vehicle {vehicle_id!r} has never reported")
+            raise NotFoundError(f"vehicle {vehicleId!r} has never reported")
         return answer
 
-    @get("/overview", summary="The fleet at a glance")
+    @get("/overview", operation_class=documented(503), summary="The fleet at a glance")
     async def overview() -> Overview:
         answer = await database.row(Overview, "SELECT * FROM fleet_overview()")
         assert answer is not None
         return answer
 
-    @get("/vehicles/charging", summary="Vehicles that are charging, lowest state of charge first")
+    @get(
+        "/vehicles/charging",
+        operation_class=documented(503),
+        summary="Vehicles that are charging, lowest state of charge first",
+    )
     async def charging() -> list[VehicleStatus]:
         return await database.rows(VehicleStatus, "SELECT * FROM engine.vehicles_charging()")
 
-    @get("/vehicles/warnings", summary="Vehicles with a hot battery, hottest first")
+    @get("/vehicles/warnings", operation_class=documented(503), summary="Vehicles with a hot battery, hottest first")
     async def warnings() -> list[VehicleStatus]:
         return await database.rows(VehicleStatus, "SELECT * FROM engine.vehicles_with_warnings()")
 
-    @get("/meters/online", summary="Meters that are online")
+    @get("/meters/online", operation_class=documented(503), summary="Meters that are online")
     async def online() -> list[MeterStatus]:
         return await database.rows(MeterStatus, "SELECT * FROM engine.meters_online()")
 
-    @get("/meters", summary="All meters, by id")
+    @get("/meters", operation_class=documented(400, 503), summary="All meters, by id")
     async def meters(page: Page = 1, limit: Limit = 100) -> MeterPage:
         total = (await counts()).meters
         data = await database.rows(MeterStatus, "SELECT * FROM engine.meters_page(%s, %s)", limit, (page - 1) * limit)
         return MeterPage(data, total, page, -(-total // limit))
 
-    @get("/vehicles", summary="All vehicles, by id")
+    @get("/vehicles", operation_class=documented(400, 503), summary="All vehicles, by id")
     async def vehicles(page: Page = 1, limit: Limit = 100) -> VehiclePage:
         total = (await counts()).vehicles
         data = await database.rows(

@@ -10,7 +10,7 @@ from litestar import Response, Router, post
 from litestar.status_codes import HTTP_201_CREATED, HTTP_400_BAD_REQUEST
 from msgspec import Struct
 
-from service.documentation import json_body
+from service.documentation import documented
 from service.errors import InvalidRequestError, TooLargeError
 from service.http import AnyRequest
 from service.telemetry.body import read_body
@@ -94,21 +94,31 @@ class Ingest:
 def telemetry_router(ingest: Ingest) -> Router:
     """Return the ingest routes."""
 
-    @post("/", operation_class=json_body(Reading), summary="Store one reading, meter or vehicle by its type")
+    @post(
+        "/",
+        operation_class=documented(400, 413, 415, 503, body=Reading),
+        summary="Store one reading, meter or vehicle by its type",
+    )
     async def any_reading(request: AnyRequest) -> Accepted:
         return await ingest.one(request, Reading)
 
-    @post("/meter", operation_class=json_body(MeterReading), summary="Store one meter reading")
+    @post(
+        "/meter", operation_class=documented(400, 413, 415, 503, body=MeterReading), summary="Store one meter reading"
+    )
     async def meter_reading(request: AnyRequest) -> Accepted:
         return await ingest.one(request, MeterReading)
 
-    @post("/vehicle", operation_class=json_body(VehicleReading), summary="Store one vehicle reading")
+    @post(
+        "/vehicle",
+        operation_class=documented(400, 413, 415, 503, body=VehicleReading),
+        summary="Store one vehicle reading",
+    )
     async def vehicle_reading(request: AnyRequest) -> Accepted:
         return await ingest.one(request, VehicleReading)
 
     @post(
         "/batch",
-        operation_class=json_body(Batch),
+        operation_class=documented(400, 413, 415, 503, body=Batch),
         summary="Store many readings; the good ones are stored when others are refused",
     )
     async def batch(request: AnyRequest) -> Response[BatchAccepted]:
