@@ -10,7 +10,7 @@ CREATE TABLE public.meter_telemetry_history (
     PRIMARY KEY (meter_id, ts)
 );
 -- Rows arrive almost in time order: a block-range index finds ten minutes of the whole fleet for next to nothing.
-CREATE INDEX meter_telemetry_history_ts ON public.meter_telemetry_history USING brin (ts) WITH (autosummarize = on);
+CREATE INDEX meter_telemetry_history_ts ON public.meter_telemetry_history USING brin (ts) WITH (pages_per_range = 32, autosummarize = on);
 
 COMMENT ON TABLE public.meter_telemetry_history IS 'Every meter reading ever acknowledged (grid side), unique per meter and time';
 COMMENT ON COLUMN public.meter_telemetry_history.meter_id IS 'Meter id';
@@ -28,7 +28,7 @@ CREATE TABLE public.vehicle_telemetry_history (
     ingested_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (vehicle_id, ts)
 );
-CREATE INDEX vehicle_telemetry_history_ts ON public.vehicle_telemetry_history USING brin (ts) WITH (autosummarize = on);
+CREATE INDEX vehicle_telemetry_history_ts ON public.vehicle_telemetry_history USING brin (ts) WITH (pages_per_range = 32, autosummarize = on);
 
 COMMENT ON TABLE public.vehicle_telemetry_history IS 'Every vehicle reading ever acknowledged (battery side), unique per vehicle and time';
 COMMENT ON COLUMN public.vehicle_telemetry_history.vehicle_id IS 'Vehicle id';

@@ -13,7 +13,7 @@ CREATE TABLE public.meter_telemetry_history (
 );
 SELECT public.create_hypertable('public.meter_telemetry_history', public.by_range('ts', INTERVAL '1 day'), create_default_indexes => false);
 -- Rows arrive almost in time order: a block-range index finds ten minutes of the whole fleet for next to nothing.
-CREATE INDEX meter_telemetry_history_ts ON public.meter_telemetry_history USING brin (ts) WITH (autosummarize = on);
+CREATE INDEX meter_telemetry_history_ts ON public.meter_telemetry_history USING brin (ts) WITH (pages_per_range = 32, autosummarize = on);
 ALTER TABLE public.meter_telemetry_history SET (
     timescaledb.enable_columnstore,
     timescaledb.segmentby = 'meter_id',
@@ -38,7 +38,7 @@ CREATE TABLE public.vehicle_telemetry_history (
     PRIMARY KEY (vehicle_id, ts)
 );
 SELECT public.create_hypertable('public.vehicle_telemetry_history', public.by_range('ts', INTERVAL '1 day'), create_default_indexes => false);
-CREATE INDEX vehicle_telemetry_history_ts ON public.vehicle_telemetry_history USING brin (ts) WITH (autosummarize = on);
+CREATE INDEX vehicle_telemetry_history_ts ON public.vehicle_telemetry_history USING brin (ts) WITH (pages_per_range = 32, autosummarize = on);
 ALTER TABLE public.vehicle_telemetry_history SET (
     timescaledb.enable_columnstore,
     timescaledb.segmentby = 'vehicle_id',
