@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-SINCE_EVER = datetime.min.replace(tzinfo=timezone.utc)
-FOR_EVER = datetime.max.replace(tzinfo=timezone.utc)
+SINCE_EVER = datetime.min.replace(tzinfo=UTC)
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 HOUR = timedelta(hours=1)
 Answer = dict[str, Any]
 
@@ -139,9 +139,7 @@ class Model:
         self.mappings.append(joined)
         return joined
 
-    def unmap(
-        self, meter: str, vehicle: str, start: datetime | None, end: datetime | None, now: datetime
-    ) -> bool:
+    def unmap(self, meter: str, vehicle: str, start: datetime | None, end: datetime | None, now: datetime) -> bool:
         """End a mapping and return whether there was one."""
         return self._cut(meter, vehicle, now if start is None else start, FOR_EVER if end is None else end)
 
@@ -168,9 +166,7 @@ class Model:
         return [
             mapping_answer(m)
             for m in sorted(self.mappings, key=lambda m: (m.meter, m.start))
-            if meter in (None, m.meter)
-            and vehicle in (None, m.vehicle)
-            and (at is None or m.start <= at < m.end)
+            if meter in (None, m.meter) and vehicle in (None, m.vehicle) and (at is None or m.start <= at < m.end)
         ]
 
     # ---- analytics
@@ -186,7 +182,9 @@ class Model:
         ac = sum((r.kwh for r in attributed), Decimal(0)) if attributed else None
         dc = sum((r.kwh for r in own), Decimal(0))
         ratio = _ratio(ac, dc)
-        minutes = sum((Fraction((m.end - m.start) // timedelta(microseconds=1), 60_000_000) for m in mapped), Fraction(0))
+        minutes = sum(
+            (Fraction((m.end - m.start) // timedelta(microseconds=1), 60_000_000) for m in mapped), Fraction(0)
+        )
         # The mapping that reaches latest in the period; then the latest start in it; then the first id.
         serving = min(mapped, key=lambda m: (FOR_EVER - m.end, FOR_EVER - m.start, m.meter), default=None)
         return {

@@ -390,9 +390,7 @@ def test_system_forced_takes_a_plain_postgres(data_dir, bare_machine):
     ],
 )
 @pytest.mark.parametrize("with_pg_config", [True, False])
-def test_only_a_recent_community_edition_counts(
-    bare_machine, default_version, module, usable, with_pg_config
-):
+def test_only_a_recent_community_edition_counts(bare_machine, default_version, module, usable, with_pg_config):
     bindir = bare_machine("15.1", None)
     library, share = bindir.parent / "lib", bindir.parent / "share"
     if with_pg_config:

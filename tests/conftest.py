@@ -1,0 +1,59 @@
+"""Options of the test suite, and its last word: which editions of the database were tested."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from editions import EDITIONS, OUTCOMES, REQUIRE_TIMESCALE
+
+pytest_plugins = ["fix_databases", "fix_service"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--edition",
+        action="append",
+        choices=EDITIONS,
+        help="edition of the database to test; may be repeated (default: all)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "edition(name, reason): the test is about one edition only, for the reason given"
+    )
+    config.stash[OUTCOMES] = {}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run every test that needs a database once an edition."""
+    if "edition" not in metafunc.fixturenames:
+        return
+    editions = metafunc.config.getoption("edition") or EDITIONS
+    only = metafunc.definition.get_closest_marker("edition")
+    if only is not None:
+        assert only.kwargs.get("reason"), f"{metafunc.definition.nodeid}: an edition-only test carries its reason"
+        editions = [name for name in editions if name == only.args[0]]
+    # Session scope, so that one edition's tests run together.
+    metafunc.parametrize("edition", dict.fromkeys(editions), scope="session")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, object, object]:
+    """End with the editions tested, and shout when TimescaleDB, the product itself, was not."""
+    result = yield
+    outcomes = config.stash[OUTCOMES]
+    for name, outcome in outcomes.items():
+        if outcome.tested:
+            terminalreporter.write_line(f"edition {name}: tested on {outcome.text}", green=True)
+    for name, outcome in outcomes.items():
+        if not outcome.tested:
+            terminalreporter.write_sep("!", red=True, bold=True)
+            terminalreporter.write_line(
+                f"THE {name.upper()} EDITION WAS NOT TESTED: {outcome.text}", red=True, bold=True
+            )
+            terminalreporter.write_line(f"({REQUIRE_TIMESCALE}=1 makes this an error)", red=True)
+    return result
