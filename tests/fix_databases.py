@@ -78,9 +78,9 @@ class Servers:
         server = self.get(edition)
         name = f"test_{next(self._numbers)}"
         with _session(server.url) as connection:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-            )
+            # Copying the template's files is twice as fast as logging them, and nobody changes it meanwhile.
+            create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+            connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         try:
             yield server.url_of(name)
         finally:

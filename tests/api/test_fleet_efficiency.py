@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from fix_service import meter_reading, send
 from fleet import MICROSECOND, at, before_and_after_refresh, charge, map_own_meter, moment
 
@@ -56,8 +58,6 @@ def test_a_vehicle_is_judged_by_the_rounded_ratio_that_it_is_shown_with(client):
 
 
 def test_thresholds_are_configurable(open_client):
-    from decimal import Decimal
-
     client = open_client(efficiency_warning=Decimal("0.5"), efficiency_critical=Decimal("0.4"))
     map_own_meter(client, "V1", "V2", "V3")
     for vehicle, dc in {"V1": 5, "V2": 4.5, "V3": 3.9}.items():

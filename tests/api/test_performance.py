@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from fix_service import meter_reading, send, vehicle_reading
 from fleet import MICROSECOND, at, before_and_after_refresh, charge, map_own_meter, moment
@@ -44,30 +46,28 @@ def test_coverage_is_readings_received_over_one_a_minute_while_mapped(client):
     assert performance(client, end=at(12), hours=2)["coverage"] == {"meter": 0.5, "vehicle": 0.25}
 
 
-@pytest.mark.parametrize(
-    ("dc", "status", "warned"),
-    [
-        (9.2, "excellent", False),
-        (9.1999, "excellent", False),  # 0.91999 is 0.92 when rounded to four decimals
-        (9.1994, "good", False),
-        (8.5, "good", False),
-        (8.4994, "warning", True),
-        (7.5, "warning", True),
-        (7.4994, "critical", True),
-        (0, "critical", True),
-        (10.5, "excellent", True),
-    ],
-)
-def test_the_status_follows_the_ratio(client, dc, status, warned):
-    map_own_meter(client, "V1")
-    charge(client, "V1", at(10), dc=dc, ac=10)
-    answer = performance(client)
-    assert (answer["efficiencyStatus"], bool(answer["warning"])) == (status, warned)
+STATES = {
+    9.2: ("excellent", False),
+    9.1999: ("excellent", False),  # 0.91999 is 0.92 when rounded to four decimals
+    9.1994: ("good", False),
+    8.5: ("good", False),
+    8.4994: ("warning", True),
+    7.5: ("warning", True),
+    7.4994: ("critical", True),
+    0: ("critical", True),
+    10.5: ("excellent", True),
+}
+
+
+def test_the_status_and_the_warning_follow_the_ratio(client):
+    for n, (dc, expected) in enumerate(STATES.items()):
+        map_own_meter(client, f"V{n}")
+        charge(client, f"V{n}", at(10), dc=dc, ac=10)
+        answer = performance(client, f"V{n}")
+        assert (answer["efficiencyStatus"], bool(answer["warning"])) == expected, dc
 
 
 def test_the_thresholds_are_configurable(open_client):
-    from decimal import Decimal
-
     client = open_client(
         efficiency_excellent=Decimal("0.5"), efficiency_warning=Decimal("0.4"), efficiency_critical=Decimal("0.3")
     )

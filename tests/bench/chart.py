@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.bench.figure import Figure, amount
 
-_WIDTH, _LEFT, _RIGHT = 980, 350, 160
+_WIDTH, _LEFT, _RIGHT = 1000, 375, 160
 _ROW, _BAR, _PANEL_HEAD, _PANEL_FOOT = 26, 14, 46, 34
 _GOOD, _BAD, _PLAIN, _INK, _FAINT = "#2f855a", "#c05621", "#718096", "#1a202c", "#e2e8f0"
 

@@ -43,7 +43,8 @@ class Crowd:
 
     def __init__(self, port: int, ledger: Ledger, *, clients: int = 8, batch: int = 5, watches: bool = True) -> None:
         self.port, self.ledger, self.record = port, ledger, Record()
-        self._clients, self._batch, self._watches = clients, batch, watches
+        self.clients, self._batch, self._watches = clients, batch, watches
+        self._asked: dict[int, float] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._stopping = False
@@ -51,7 +52,7 @@ class Crowd:
 
     def __enter__(self) -> Crowd:
         self._thread.start()
-        self._running = [self.start(self._report(number)) for number in range(self._clients)]
+        self._running = [self.start(self._report(number)) for number in range(self.clients)]
         if self._watches:
             self._running.append(self.start(self._watch()))
         return self
@@ -73,6 +74,10 @@ class Crowd:
     def first_acknowledged_after(self, moment: float) -> float | None:
         return next((at for at in list(self.record.acknowledged_at) if at > moment), None)
 
+    def waiting_since(self) -> list[float]:
+        """Return since when the requests wait that have no answer yet."""
+        return list(self._asked.values())
+
     async def _report(self, number: int) -> None:
         """Every other client sends one reading a request, the others a batch; each twentieth request repeats."""
         connection = Connection(self.port)
@@ -90,7 +95,13 @@ class Crowd:
 
     async def _send(self, connection: Connection, keys: list[Key], *, other: bool) -> bool:
         """Send readings; return whether they were acknowledged."""
-        started = time.monotonic()
+        started = self._asked[id(connection)] = time.monotonic()
+        try:
+            return await self._exchange(connection, keys, started, other=other)
+        finally:
+            del self._asked[id(connection)]
+
+    async def _exchange(self, connection: Connection, keys: list[Key], started: float, *, other: bool) -> bool:
         bodies = [self.ledger.json(key, other=other) for key in keys]
         try:
             if len(bodies) == 1:

@@ -19,7 +19,8 @@ class Postmaster:
     """A private cluster as `make run` makes it; started, killed, frozen and started again."""
 
     def __init__(self, data_dir: Path, installation: Installation) -> None:
-        self._cluster = Cluster(data_dir, installation)
+        self._place = data_dir, installation
+        self._cluster = Cluster(*self._place)
         self._stack = ExitStack()
         self.url = ""
 
@@ -39,6 +40,7 @@ class Postmaster:
     def start(self) -> None:
         """Start the server and wait until it accepts connections; recovers what a crash left."""
         self.stop()
+        self._cluster = Cluster(*self._place)  # one is good for one start
         self._stack.enter_context(self._cluster.running())
         self._cluster.prepare_database("faults")
         self.url = self._cluster.url("faults")
@@ -51,6 +53,11 @@ class Postmaster:
         os.kill(self.pid, sent)
         assert self._cluster.process is not None
         self._cluster.process.wait(30)
+
+    def kill_backend(self, pid: int) -> None:
+        """Kill one of this server's processes."""
+        assert pid in children(self.pid)
+        os.kill(pid, signal.SIGKILL)
 
     def wait_until_accepting(self, seconds: float = 60) -> None:
         """Wait until a server that came back by itself answers."""

@@ -1,0 +1,145 @@
+"""Faults: a database and a service that may be killed, a crowd of devices, and the table of what came of it."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+from editions import OUTCOMES, Outcome
+from postmaster import Postmaster
+from serving import Service
+from tally import Tally
+from trial import Trial
+
+from service import installation
+from service.installation import Installation
+
+TALLY = pytest.StashKey[Tally]()
+NUMBERS = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--repetitions", type=int, default=1, help="how often to inject each fault; more than one: long")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "repetition" in metafunc.fixturenames:
+        metafunc.parametrize("repetition", range(_repetitions(metafunc.config)))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TALLY] = Tally()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    tally = config.stash.get(TALLY, Tally())
+    if tally.lines:
+        terminalreporter.write_sep("=", "faults")
+        for line in tally.table():
+            terminalreporter.write_line(line)
+
+
+def _repetitions(config: pytest.Config) -> int:
+    repetitions: int = config.getoption("--repetitions", default=1)
+    return repetitions
+
+
+@pytest.fixture(scope="session")
+def is_long(request: pytest.FixtureRequest) -> bool:
+    """Whether there is time for a minute's hang."""
+    return _repetitions(request.config) > 1
+
+
+@pytest.fixture(scope="session")
+def chosen_installation(edition: str, request: pytest.FixtureRequest) -> Installation:
+    """The PostgreSQL that the engine itself would choose for the edition."""
+    if edition == "timescale":
+        chosen = next((found for found in installation.system_installations() if found.timescaledb), None)
+        reason = "no TimescaleDB Community is installed on this machine, and a container's processes cannot be frozen"
+    else:
+        chosen, reason = installation.wheel_installation(), "the wheel's PostgreSQL is not installed"
+    if chosen is None:
+        request.config.stash[OUTCOMES].setdefault(edition, Outcome(False, reason))
+        pytest.skip(reason)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    # Not pytest's: the database's user must get in, and the path of a socket must be short.
+    made = Path(tempfile.mkdtemp(prefix="ev-fault-")).resolve()
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="session")
+def shared_postmaster(chosen_installation: Installation, folder: Path) -> Iterator[Postmaster]:
+    postmaster = Postmaster(folder / chosen_installation.cluster_name / "data", chosen_installation)
+    try:
+        postmaster.start()
+        yield postmaster
+    finally:
+        postmaster.stop()
+
+
+@pytest.fixture
+def postmaster(shared_postmaster: Postmaster) -> Postmaster:
+    """A running database server; whatever the test before did to it."""
+    if not shared_postmaster.runs:
+        shared_postmaster.start()
+    return shared_postmaster
+
+
+@pytest.fixture(scope="session")
+def shared_services(folder: Path) -> Iterator[dict[str, Service]]:
+    services: dict[str, Service] = {}
+    yield services
+    for service in services.values():
+        service.stop()
+
+
+@pytest.fixture
+def service(shared_services: dict[str, Service], postmaster: Postmaster, edition: str, folder: Path) -> Service:
+    """A running service with short time limits, shared by the tests that leave it running."""
+    service = shared_services.get(edition)
+    if service is None:
+        service = shared_services[edition] = Service(folder / f"{edition}.log", DATABASE_URL=postmaster.url)
+    if not service.runs:
+        service.start()
+    return service
+
+
+@pytest.fixture
+def start_service(postmaster: Postmaster, folder: Path) -> Iterator[Callable[..., Service]]:
+    """Start a service with settings of one's own."""
+    with ExitStack() as stack:
+
+        def start(**environment: str) -> Service:
+            service = Service(
+                folder / f"own-{next(NUMBERS)}.log", **{"DATABASE_URL": postmaster.url} | environment
+            )
+            stack.callback(service.stop)
+            service.start()
+            return service
+
+        yield start
+
+
+@pytest.fixture
+def session(postmaster: Postmaster) -> Iterator[psycopg.Connection]:
+    """A session on the database."""
+    with psycopg.connect(postmaster.url, autocommit=True, options="-c timezone=UTC") as connection:
+        yield connection
+
+
+@pytest.fixture
+def trial(edition: str, request: pytest.FixtureRequest) -> Trial:
+    """The experiment: readings before, during and after the fault, and the account of them."""
+    name = request.node.originalname.removeprefix("test_").replace("_", " ")
+    return Trial(f"F{next(NUMBERS)}", request.config.stash[TALLY].line(name, edition))

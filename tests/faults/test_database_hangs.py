@@ -1,0 +1,35 @@
+"""The database neither answers nor hangs up."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from serving import REQUEST_TIMEOUT_SECONDS
+from trial import stay
+
+LONG_SECONDS, SHORT_SECONDS = 60, REQUEST_TIMEOUT_SECONDS + 2
+
+
+def test_database_frozen(trial, postmaster, service, is_long, repetition):
+    with trial.crowd(service) as crowd:
+        frozen = postmaster.freeze()
+        since = time.monotonic()
+        try:
+            # A minute once is enough: it is the same minute each time.
+            stay(LONG_SECONDS if is_long and repetition == 0 else SHORT_SECONDS)
+            assert 200 not in {probe.status for probe in crowd.record.probes if probe.asked > since}
+        finally:
+            postmaster.thaw(frozen)
+        trial.assert_recovers(crowd, time.monotonic(), service)
+    trial.conclude(postmaster, service)
+
+
+@pytest.mark.parametrize("table", ["meter_telemetry_history", "engine.vehicle_state"])
+def test_table_locked(trial, postmaster, service, session, table, repetition):
+    with trial.crowd(service) as crowd:
+        with session.transaction():
+            session.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            stay(REQUEST_TIMEOUT_SECONDS + 1)
+        trial.assert_recovers(crowd, time.monotonic(), service)
+    trial.conclude(postmaster, service)

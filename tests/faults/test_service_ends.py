@@ -1,0 +1,61 @@
+"""The service is killed or asked to stop while readings come in."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from postmaster import wait_for
+from serving import REQUEST_TIMEOUT_SECONDS
+
+# The time that a stop may take: what waits is committed, and a private database is stopped after it.
+STOP_SECONDS = REQUEST_TIMEOUT_SECONDS + 5
+SETTLED_SECONDS = 0.05
+
+
+def test_service_killed(trial, postmaster, service, repetition):
+    with trial.crowd(service) as crowd:
+        service.kill()
+        service.start()
+        trial.assert_recovers(crowd, time.monotonic(), service)
+    trial.conclude(postmaster, service, unanswered=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+def test_service_stopped(trial, postmaster, start_service, service, workers, sent, repetition):
+    if sent == signal.SIGINT and workers == 2:
+        pytest.skip("the signals take the same way; one number of workers tells")
+    stopped = start_service(WORKERS=str(workers))
+    with trial.crowd(stopped) as crowd:
+        asked = time.monotonic()
+        stopped.signal(sent)
+        assert stopped.process.wait(STOP_SECONDS) == 0, stopped.log()
+        # A request that came when the doors were closing is the sender's to repeat; one that was inside is not.
+        inside = [since for since in crowd.record.unanswered_since if since < asked - SETTLED_SECONDS]
+        assert inside == []
+    assert "Traceback" not in stopped.log()
+    trial.conclude(postmaster, service, unanswered=True)
+
+
+def test_service_stopped_while_requests_wait(trial, postmaster, start_service, service, session, repetition):
+    stopped = start_service()
+    with trial.crowd(stopped) as crowd:
+        with session.transaction():
+            session.execute("LOCK TABLE meter_telemetry_history IN ACCESS EXCLUSIVE MODE")
+            wait_for(lambda: stuck(crowd) == crowd.clients, 10)
+            asked = time.monotonic()
+            stopped.signal(signal.SIGTERM)
+            stopped.signal(signal.SIGTERM)  # the impatient are not rewarded
+        assert stopped.process.wait(STOP_SECONDS) == 0, stopped.log()
+        wait_for(lambda: not any(since < asked for since in crowd.waiting_since()), 10)
+        assert [since for since in crowd.record.unanswered_since if since < asked] == []
+        answered = [at for at in crowd.record.acknowledged_at if at >= asked]
+        assert len(answered) >= crowd.clients, "what waited was not committed"
+    trial.conclude(postmaster, service, unanswered=True)
+
+
+def stuck(crowd) -> int:
+    """Return how many requests wait so long that they must be inside the service."""
+    return sum(since < time.monotonic() - 0.3 for since in crowd.waiting_since())
