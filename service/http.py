@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request
+from litestar.params import PathParameter
 
 from service.errors import InvalidRequestError
 
 AnyRequest = Request[Any, Any, Any]
+MeterIdInPath = Annotated[str, PathParameter(name="meterId", description="Meter id")]
+VehicleIdInPath = Annotated[str, PathParameter(name="vehicleId", description="Vehicle id")]
 
 
 def utc_time(text: str | None, field: str = "end") -> datetime:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,9 @@ def migrate(url: str, edition: str = "auto") -> str:
         migrations = read_migrations(*_folders("migrations", found))
         with _backend(url) as backend:
             todo = backend.to_apply(migrations)
-            backend.apply_migrations(todo)
+            # yoyo prints what statements return; nobody waits for that.
+            with redirect_stdout(StringIO()):
+                backend.apply_migrations(todo)
         for migration in todo:
             log.info("applied migration %s", migration.id)
         _apply_functions(connection, found)

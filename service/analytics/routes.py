@@ -8,18 +8,18 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Struct
 
 from service.database import Database
 from service.documentation import documented
 from service.errors import NotFoundError
-from service.http import utc_time
+from service.http import VehicleIdInPath, utc_time
 
-Hours = Annotated[int, Parameter(ge=1, le=8760, description="Length of the period in hours")]
+Hours = Annotated[int, QueryParameter(ge=1, le=8760, description="Length of the period in hours")]
 End = Annotated[
     str | None,
-    Parameter(description="End of the period, excluded (RFC 3339 with an offset); now when absent"),
+    QueryParameter(description="End of the period, excluded (RFC 3339 with an offset); now when absent"),
 ]
 
 
@@ -105,9 +105,9 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
         summary="Energy, efficiency and battery temperature of a vehicle",
     )
     async def performance(
-        vehicleId: str,
+        vehicle_id: VehicleIdInPath,
         meter_id: Annotated[
-            str | None, Parameter(query="meterId", description="Count only this one of the vehicle's meters")
+            str | None, QueryParameter(name="meterId", description="Count only this one of the vehicle's meters")
         ] = None,
         hours: Hours = 24,
         end: End = None,
@@ -115,13 +115,13 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
         answer = await database.row(
             Performance,
             "SELECT * FROM vehicle_performance(%s, %s, %s, %s)",
-            vehicleId,
+            vehicle_id,
             hours,
             utc_time(end),
             meter_id,
         )
         if answer is None:
-            raise NotFoundError(f"vehicle {vehicleId!r} has no reading in the period")
+            raise NotFoundError(f"vehicle {vehicle_id!r} has no reading in the period")
         return answer
 
     @get("/fleet/efficiency", operation_class=documented(400, 503), summary="Energy and efficiency of the fleet")
@@ -138,9 +138,9 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
         "/trend/{vehicleId:str}",
         summary="Energy, efficiency and battery temperature of a vehicle by the hour",
     )
-    async def trend(vehicleId: str, hours: Hours = 24, end: End = None) -> list[TrendHour]:
+    async def trend(vehicle_id: VehicleIdInPath, hours: Hours = 24, end: End = None) -> list[TrendHour]:
         return await database.rows(
-            TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicleId, hours, utc_time(end)
+            TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle_id, hours, utc_time(end)
         )
 
     return Router("/v1/analytics", route_handlers=[performance, fleet_efficiency, trend], tags=["Analytics"])

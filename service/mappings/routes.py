@@ -7,13 +7,13 @@ from typing import Annotated
 
 import msgspec
 from litestar import Router, delete, get, put
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Struct
 
 from service.database import Database
 from service.documentation import documented
 from service.errors import InvalidRequestError, NotFoundError
-from service.http import AnyRequest, utc_time
+from service.http import AnyRequest, MeterIdInPath, VehicleIdInPath, utc_time
 from service.telemetry.readings import DeviceId, Timestamp, explain
 
 
@@ -65,13 +65,13 @@ def mappings_router(database: Database) -> Router:
         operation_class=documented(400, 413, 503, body=Validity, needs_body=False),
         summary="Map a meter to a vehicle; a new mapping takes over its meter for the whole of its validity",
     )
-    async def map_device(meterId: str, vehicleId: str, request: AnyRequest) -> Mapping:
+    async def map_device(meter_id: MeterIdInPath, vehicle_id: VehicleIdInPath, request: AnyRequest) -> Mapping:
         validity = await _validity(request)
         mapping = await database.row(
             Mapping,
             "SELECT * FROM engine.map_device(%s, %s, %s, %s)",
-            _device(meterId, "meterId"),
-            _device(vehicleId, "vehicleId"),
+            _device(meter_id, "meterId"),
+            _device(vehicle_id, "vehicleId"),
             validity.from_,
             validity.to,
         )
@@ -84,30 +84,32 @@ def mappings_router(database: Database) -> Router:
         summary="End a mapping, from now on or for a period",
     )
     async def unmap_device(
-        meterId: str,
-        vehicleId: str,
+        meter_id: MeterIdInPath,
+        vehicle_id: VehicleIdInPath,
         from_: Annotated[
-            str | None, Parameter(query="from", description="Start of the period to unmap; now when absent")
+            str | None, QueryParameter(name="from", description="Start of the period to unmap; now when absent")
         ] = None,
-        to: Annotated[str | None, Parameter(description="End of the period to unmap; for ever when absent")] = None,
+        to: Annotated[
+            str | None, QueryParameter(description="End of the period to unmap; for ever when absent")
+        ] = None,
     ) -> None:
         unmapped = await database.row(
             _Found,
             "SELECT engine.unmap_device(%s, %s, %s, %s) AS found",
-            meterId,
-            vehicleId,
+            meter_id,
+            vehicle_id,
             utc_time(from_, "from") if from_ else None,
             utc_time(to, "to") if to else None,
         )
         assert unmapped is not None
         if not unmapped.found:
-            raise NotFoundError(f"meter {meterId!r} is not mapped to vehicle {vehicleId!r} then")
+            raise NotFoundError(f"meter {meter_id!r} is not mapped to vehicle {vehicle_id!r} then")
 
     @get("/mappings", operation_class=documented(400, 503), summary="All mappings: past, present and future")
     async def mappings(
-        meter_id: Annotated[str | None, Parameter(query="meterId")] = None,
-        vehicle_id: Annotated[str | None, Parameter(query="vehicleId")] = None,
-        at: Annotated[str | None, Parameter(description="Only those that hold at this time")] = None,
+        meter_id: Annotated[str | None, QueryParameter(name="meterId")] = None,
+        vehicle_id: Annotated[str | None, QueryParameter(name="vehicleId")] = None,
+        at: Annotated[str | None, QueryParameter(description="Only those that hold at this time")] = None,
     ) -> list[Mapping]:
         return await database.rows(
             Mapping,

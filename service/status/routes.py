@@ -6,15 +6,16 @@ from datetime import datetime
 from typing import Annotated
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Struct
 
 from service.database import Database
 from service.documentation import documented
 from service.errors import NotFoundError
+from service.http import MeterIdInPath, VehicleIdInPath
 
-Page = Annotated[int, Parameter(ge=1, le=1_000_000_000, description="Page, from 1")]
-Limit = Annotated[int, Parameter(ge=1, le=1000, description="Devices a page")]
+Page = Annotated[int, QueryParameter(ge=1, le=1_000_000_000, description="Page, from 1")]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Devices a page")]
 
 
 class MeterStatus(Struct, frozen=True, rename="camel"):
@@ -92,17 +93,17 @@ def status_router(database: Database) -> Router:
         return answer
 
     @get("/meter/{meterId:str}", operation_class=documented(404, 503), summary="Latest state of a meter")
-    async def meter(meterId: str) -> MeterStatus:
-        answer = await database.row(MeterStatus, "SELECT * FROM engine.meter_status(%s)", meterId)
+    async def meter(meter_id: MeterIdInPath) -> MeterStatus:
+        answer = await database.row(MeterStatus, "SELECT * FROM engine.meter_status(%s)", meter_id)
         if answer is None:
-            raise NotFoundError(f"meter {meterId!r} has never reported")
+            raise NotFoundError(f"meter {meter_id!r} has never reported")
         return answer
 
     @get("/vehicle/{vehicleId:str}", operation_class=documented(404, 503), summary="Latest state of a vehicle")
-    async def vehicle(vehicleId: str) -> VehicleStatus:
-        answer = await database.row(VehicleStatus, "SELECT * FROM engine.vehicle_status(%s)", vehicleId)
+    async def vehicle(vehicle_id: VehicleIdInPath) -> VehicleStatus:
+        answer = await database.row(VehicleStatus, "SELECT * FROM engine.vehicle_status(%s)", vehicle_id)
         if answer is None:
-            raise NotFoundError(f"vehicle {vehicleId!r} has never reported")
+            raise NotFoundError(f"vehicle {vehicle_id!r} has never reported")
         return answer
 
     @get("/overview", operation_class=documented(503), summary="The fleet at a glance")
