@@ -80,7 +80,7 @@ class Database:
     async def rows(self, kind: type[T], query: LiteralString, *arguments: Any) -> list[T]:
         """Return the rows of a query as `kind`.
 
-        Raises InvalidRequestError when a function refuses an argument, DatabaseUnavailableError otherwise.
+        Raises InvalidRequestError when an argument cannot be used, DatabaseUnavailableError otherwise.
         """
         try:
             async with (
@@ -91,6 +91,9 @@ class Database:
                 return await cursor.fetchall()
         except psycopg.errors.InvalidParameterValue as error:
             raise InvalidRequestError(error.diag.message_primary or "is not valid") from None
+        except psycopg.DataError as error:
+            # A NUL in an id, a period beyond the edge of time: no question that could have an answer.
+            raise InvalidRequestError(str(error).strip().splitlines()[0]) from None
         except (psycopg.Error, PoolTimeout, OSError) as error:
             raise unavailable(error) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Router
@@ -16,6 +16,7 @@ from litestar.openapi.spec import (
     RequestBody,
 )
 from litestar.static_files import create_static_files_router
+from msgspec import Meta
 
 from service import __version__
 
@@ -62,11 +63,11 @@ _PROBLEMS = {
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """An error as RFC 9457 has it; `field` is what it is about."""
 
-    title: str
-    status: int
-    type: str = "about:blank"
-    detail: str | None = None
-    field: str | None = None
+    title: Annotated[str, Meta(description="HTTP status in words")]
+    status: Annotated[int, Meta(description="HTTP status")]
+    type: Annotated[str, Meta(description="Kind of problem")] = "about:blank"
+    detail: Annotated[str | None, Meta(description="What is wrong and what to do")] = None
+    field: Annotated[str | None, Meta(description="Field of the request that it is about")] = None
 
 
 def _schema(kind: Any) -> dict[str, Any]:

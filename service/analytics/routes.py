@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from litestar import Router, get
 from litestar.params import QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.database import Database
 from service.documentation import documented
@@ -26,51 +26,57 @@ End = Annotated[
 class Coverage(Struct, frozen=True):
     """Readings received over readings expected at one a minute; null without a mapped meter."""
 
-    meter: float | None
-    vehicle: float | None
+    meter: Annotated[float | None, Meta(description="Meter readings received while mapped, over one a minute")]
+    vehicle: Annotated[float | None, Meta(description="Vehicle readings received over one a minute")]
 
 
 class Performance(Struct, frozen=True, rename="camel"):
     """Energy (kWh), efficiency and battery temperature (°C) of one vehicle over a period."""
 
-    vehicle_id: str
-    period_start: datetime
-    period_end: datetime
-    total_kwh_consumed_ac: float | None
-    total_kwh_delivered_dc: float
-    efficiency_ratio: float | None
-    efficiency_status: str
-    avg_battery_temp: float
-    max_battery_temp: float
-    min_battery_temp: float
-    readings_count: int
-    meter_id: str | None
-    warning: str | None
-    coverage: Coverage
+    vehicle_id: Annotated[str, Meta(description="Vehicle id")]
+    period_start: Annotated[datetime, Meta(description="Start of the period, included")]
+    period_end: Annotated[datetime, Meta(description="End of the period, excluded")]
+    total_kwh_consumed_ac: Annotated[float | None, Meta(description="AC energy consumed, in kWh")]
+    total_kwh_delivered_dc: Annotated[float, Meta(description="DC energy delivered, in kWh")]
+    efficiency_ratio: Annotated[float | None, Meta(description="DC over AC energy; null without AC energy")]
+    efficiency_status: Annotated[
+        str, Meta(description="excellent, good, warning, critical, or unknown for a null ratio")
+    ]
+    avg_battery_temp: Annotated[float, Meta(description="Mean battery temperature in °C")]
+    max_battery_temp: Annotated[float, Meta(description="Highest battery temperature in °C")]
+    min_battery_temp: Annotated[float, Meta(description="Lowest battery temperature in °C")]
+    readings_count: Annotated[int, Meta(description="Vehicle readings in the period")]
+    meter_id: Annotated[str | None, Meta(description="Meter mapped last in the period")]
+    warning: Annotated[str | None, Meta(description="What to look into; null when nothing is wrong")]
+    coverage: Annotated[Coverage, Meta(description="How complete the readings are")]
 
 
 class FleetEfficiency(Struct, frozen=True, rename="camel"):
     """Energy (kWh) and efficiency of the fleet over a period."""
 
-    total_vehicles: int
-    avg_efficiency_ratio: float | None
-    vehicles_with_warnings: int
-    vehicles_critical: int
-    total_kwh_consumed_ac: float
-    total_kwh_delivered_dc: float
-    total_energy_loss: float
-    period_start: datetime
-    period_end: datetime
+    total_vehicles: Annotated[int, Meta(description="Vehicles with a reading in the period")]
+    avg_efficiency_ratio: Annotated[
+        float | None, Meta(description="Total DC over total AC energy of vehicles that have both")
+    ]
+    vehicles_with_warnings: Annotated[
+        int, Meta(description="Vehicles whose ratio is below the warning threshold but not critical")
+    ]
+    vehicles_critical: Annotated[int, Meta(description="Vehicles whose ratio is below the critical threshold")]
+    total_kwh_consumed_ac: Annotated[float, Meta(description="AC energy consumed, in kWh")]
+    total_kwh_delivered_dc: Annotated[float, Meta(description="DC energy delivered, in kWh")]
+    total_energy_loss: Annotated[float, Meta(description="AC minus DC energy of vehicles that have both, in kWh")]
+    period_start: Annotated[datetime, Meta(description="Start of the period, included")]
+    period_end: Annotated[datetime, Meta(description="End of the period, excluded")]
 
 
 class TrendHour(Struct, frozen=True, rename="camel"):
     """Energy (kWh), efficiency and mean battery temperature (°C) of one hour (UTC)."""
 
-    hour: datetime
-    kwh_consumed_ac: float | None
-    kwh_delivered_dc: float | None
-    efficiency_ratio: float | None
-    avg_battery_temp: float | None
+    hour: Annotated[datetime, Meta(description="Start of the hour (UTC)")]
+    kwh_consumed_ac: Annotated[float | None, Meta(description="AC energy consumed, in kWh; null without a reading")]
+    kwh_delivered_dc: Annotated[float | None, Meta(description="DC energy delivered, in kWh; null without a reading")]
+    efficiency_ratio: Annotated[float | None, Meta(description="DC over AC energy; null without AC energy")]
+    avg_battery_temp: Annotated[float | None, Meta(description="Mean battery temperature in °C")]
 
 
 class Shared:
@@ -136,6 +142,7 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
 
     @get(
         "/trend/{vehicleId:str}",
+        operation_class=documented(400, 503),
         summary="Energy, efficiency and battery temperature of a vehicle by the hour",
     )
     async def trend(vehicle_id: VehicleIdInPath, hours: Hours = 24, end: End = None) -> list[TrendHour]:

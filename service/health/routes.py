@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Annotated
 
 from litestar import Response, Router, get
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service import __version__
 from service.database import Database
@@ -19,17 +20,17 @@ from service.telemetry.writer import GroupCommitWriter
 class Health(Struct, frozen=True):
     """State of the service; uptime in seconds."""
 
-    status: str
-    database: str
-    uptime: float
-    version: str
-    timestamp: datetime
+    status: Annotated[str, Meta(description="ok or degraded")]
+    database: Annotated[str, Meta(description="connected or disconnected")]
+    uptime: Annotated[float, Meta(description="Seconds since the start")]
+    version: Annotated[str, Meta(description="Version of the service")]
+    timestamp: Annotated[datetime, Meta(description="Time of the answer")]
 
 
 class State(Struct, frozen=True):
     """One word on the service."""
 
-    status: str
+    status: Annotated[str, Meta(description="One word")]
 
 
 class _Edition(Struct, frozen=True):

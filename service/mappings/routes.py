@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from litestar import Router, delete, get, put
 from litestar.params import QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.database import Database
 from service.documentation import documented
@@ -20,17 +20,24 @@ from service.telemetry.readings import DeviceId, Timestamp, explain
 class Validity(Struct, frozen=True):
     """When a mapping holds: from (included) to (excluded)."""
 
-    from_: Timestamp | None = msgspec.field(default=None, name="from")
-    to: Timestamp | None = None
+    from_: Annotated[
+        Timestamp | None,
+        Meta(description="First instant, included; absent: ever for a meter's first mapping, else now"),
+    ] = msgspec.field(default=None, name="from")
+    to: Annotated[Timestamp | None, Meta(description="End, excluded; absent: until further notice")] = None
 
 
 class Mapping(Struct, frozen=True, rename="camel"):
     """A meter's energy goes to a vehicle from (included) to (excluded); null: since ever, until further notice."""
 
-    meter_id: str
-    vehicle_id: str
-    valid_from: datetime | None = msgspec.field(name="from")
-    valid_to: datetime | None = msgspec.field(name="to")
+    meter_id: Annotated[str, Meta(description="Meter id")]
+    vehicle_id: Annotated[str, Meta(description="Vehicle id")]
+    valid_from: Annotated[datetime | None, Meta(description="First instant, included; null: since ever")] = (
+        msgspec.field(name="from")
+    )
+    valid_to: Annotated[datetime | None, Meta(description="End, excluded; null: until further notice")] = msgspec.field(
+        name="to"
+    )
 
 
 class _Found(Struct, frozen=True):

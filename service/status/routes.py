@@ -7,7 +7,7 @@ from typing import Annotated
 
 from litestar import Router, get
 from litestar.params import QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.database import Database
 from service.documentation import documented
@@ -21,62 +21,66 @@ Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Devices a page
 class MeterStatus(Struct, frozen=True, rename="camel"):
     """Latest state of a meter; energies in kWh, voltage in V."""
 
-    meter_id: str
-    kwh_consumed_ac: float
-    voltage: float
-    last_reading_at: datetime
-    daily_kwh_consumed_ac: float
-    vehicle_id: str | None
-    status: str
+    meter_id: Annotated[str, Meta(description="Meter id")]
+    kwh_consumed_ac: Annotated[float, Meta(description="AC energy of the latest reading, in kWh")]
+    voltage: Annotated[float, Meta(description="Voltage of the latest reading, in V")]
+    last_reading_at: Annotated[datetime, Meta(description="Time of the latest reading")]
+    daily_kwh_consumed_ac: Annotated[
+        float, Meta(description="AC energy of the current day in the fleet's time zone, in kWh")
+    ]
+    vehicle_id: Annotated[str | None, Meta(description="Vehicle mapped to the meter now")]
+    status: Annotated[str, Meta(description="online, offline, or error (voltage 0 or out of its band)")]
 
 
 class VehicleStatus(Struct, frozen=True, rename="camel"):
     """Latest state of a vehicle; energies in kWh, soc in percent, temperature in °C."""
 
-    vehicle_id: str
-    soc: float
-    kwh_delivered_dc: float
-    battery_temp: float
-    last_reading_at: datetime
-    daily_kwh_delivered_dc: float
-    meter_id: str | None
-    charging_state: str
-    battery_temp_warning: bool
-    battery_temp_critical: bool
+    vehicle_id: Annotated[str, Meta(description="Vehicle id")]
+    soc: Annotated[float, Meta(description="State of charge in percent")]
+    kwh_delivered_dc: Annotated[float, Meta(description="DC energy of the latest reading, in kWh")]
+    battery_temp: Annotated[float, Meta(description="Battery temperature in °C")]
+    last_reading_at: Annotated[datetime, Meta(description="Time of the latest reading")]
+    daily_kwh_delivered_dc: Annotated[
+        float, Meta(description="DC energy of the current day in the fleet's time zone, in kWh")
+    ]
+    meter_id: Annotated[str | None, Meta(description="Meter mapped to the vehicle now")]
+    charging_state: Annotated[str, Meta(description="charging, discharging, idle or offline")]
+    battery_temp_warning: Annotated[bool, Meta(description="Battery at or above the warning temperature")]
+    battery_temp_critical: Annotated[bool, Meta(description="Battery at or above the critical temperature")]
 
 
 class MeterPage(Struct, frozen=True):
     """A page of meters; `total` counts all, `pages` rounds up."""
 
-    data: list[MeterStatus]
-    total: int
-    page: int
-    pages: int
+    data: Annotated[list[MeterStatus], Meta(description="Devices of this page")]
+    total: Annotated[int, Meta(description="Devices in all")]
+    page: Annotated[int, Meta(description="This page, from 1")]
+    pages: Annotated[int, Meta(description="Pages in all")]
 
 
 class VehiclePage(Struct, frozen=True):
     """A page of vehicles; `total` counts all, `pages` rounds up."""
 
-    data: list[VehicleStatus]
-    total: int
-    page: int
-    pages: int
+    data: Annotated[list[VehicleStatus], Meta(description="Devices of this page")]
+    total: Annotated[int, Meta(description="Devices in all")]
+    page: Annotated[int, Meta(description="This page, from 1")]
+    pages: Annotated[int, Meta(description="Pages in all")]
 
 
 class Overview(Struct, frozen=True, rename="camel"):
     """The fleet at a glance; energies of the current day in kWh."""
 
-    total_meters: int
-    online_meters: int
-    offline_meters: int
-    total_vehicles: int
-    charging_vehicles: int
-    idle_vehicles: int
-    discharging_vehicles: int
-    offline_vehicles: int
-    vehicles_with_warnings: int
-    total_daily_kwh_consumed: float
-    total_daily_kwh_delivered: float
+    total_meters: Annotated[int, Meta(description="Meters that ever reported")]
+    online_meters: Annotated[int, Meta(description="Meters online")]
+    offline_meters: Annotated[int, Meta(description="Meters offline")]
+    total_vehicles: Annotated[int, Meta(description="Vehicles that ever reported")]
+    charging_vehicles: Annotated[int, Meta(description="Vehicles charging")]
+    idle_vehicles: Annotated[int, Meta(description="Vehicles idle")]
+    discharging_vehicles: Annotated[int, Meta(description="Vehicles discharging")]
+    offline_vehicles: Annotated[int, Meta(description="Vehicles offline")]
+    vehicles_with_warnings: Annotated[int, Meta(description="Vehicles with a hot battery")]
+    total_daily_kwh_consumed: Annotated[float, Meta(description="AC energy of the current day, in kWh")]
+    total_daily_kwh_delivered: Annotated[float, Meta(description="DC energy of the current day, in kWh")]
 
 
 class _Counts(Struct, frozen=True):
@@ -92,14 +96,14 @@ def status_router(database: Database) -> Router:
         assert answer is not None
         return answer
 
-    @get("/meter/{meterId:str}", operation_class=documented(404, 503), summary="Latest state of a meter")
+    @get("/meter/{meterId:str}", operation_class=documented(400, 404, 503), summary="Latest state of a meter")
     async def meter(meter_id: MeterIdInPath) -> MeterStatus:
         answer = await database.row(MeterStatus, "SELECT * FROM engine.meter_status(%s)", meter_id)
         if answer is None:
             raise NotFoundError(f"meter {meter_id!r} has never reported")
         return answer
 
-    @get("/vehicle/{vehicleId:str}", operation_class=documented(404, 503), summary="Latest state of a vehicle")
+    @get("/vehicle/{vehicleId:str}", operation_class=documented(400, 404, 503), summary="Latest state of a vehicle")
     async def vehicle(vehicle_id: VehicleIdInPath) -> VehicleStatus:
         answer = await database.row(VehicleStatus, "SELECT * FROM engine.vehicle_status(%s)", vehicle_id)
         if answer is None:

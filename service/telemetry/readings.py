@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from service.errors import InvalidRequestError
 
 # No control character, no slash, no lone surrogate; no white space at either end.
-_ID_PATTERN = r"^(?!\s)[^\x00-\x1f\x7f-\x9f/\ud800-\udfff]*(?<!\s)$"
+_ID_PATTERN = r"^(?!\s)[^\x00-\x1f\x7f-\x9f/\ud800-\udfff]*(?<!\s)$(?!\n)"
 
 DeviceId = Annotated[
     str,
@@ -60,7 +60,7 @@ Reading = MeterReading | VehicleReading
 class Batch(Struct, frozen=True):
     """Many readings in one request."""
 
-    readings: list[Reading]
+    readings: Annotated[list[Reading], Meta(description="1 to 50,000 readings")]
 
 
 class Row(NamedTuple):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Response, Router, post
 from litestar.status_codes import HTTP_201_CREATED, HTTP_400_BAD_REQUEST
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.documentation import documented
 from service.errors import InvalidRequestError, TooLargeError
@@ -36,18 +36,18 @@ _TOO_OLD = "must not be older than the history that is kept"
 class Accepted(Struct, frozen=True):
     """A reading that is stored, now or earlier."""
 
-    success: bool
-    type: str
-    id: str
+    success: Annotated[bool, Meta(description="Always true")]
+    type: Annotated[str, Meta(description="meter or vehicle")]
+    id: Annotated[str, Meta(description="Id of the device")]
 
 
 class BatchAccepted(Struct, frozen=True):
     """What became of a batch: `success` counts stored readings, duplicates among them; `failed` the refused ones."""
 
-    success: int
-    failed: int
-    duplicates: int
-    errors: list[str]
+    success: Annotated[int, Meta(description="Readings stored, now or earlier")]
+    failed: Annotated[int, Meta(description="Readings refused")]
+    duplicates: Annotated[int, Meta(description="Readings that were stored earlier; part of success")]
+    errors: Annotated[list[str], Meta(description="What was wrong with each refused reading")]
 
 
 @dataclass(frozen=True)

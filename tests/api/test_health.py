@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fix_service import meter_reading, now, send, wait_until
+from fix_service import now, wait_until
 
 from service import __version__
 
@@ -20,11 +20,3 @@ def test_health_tells_state_database_version_uptime_and_time(client):
 def test_a_running_service_is_live_and_ready(client):
     assert client.get("/health/live").status_code == 200
     wait_until(lambda: client.get("/health/ready").status_code == 200)
-
-
-def test_metrics_are_in_the_prometheus_text_format(client):
-    send(client, meter_reading())
-    response = client.get("/metrics")
-    assert response.status_code == 200, response.text
-    assert response.headers["content-type"].startswith("text/plain")
-    assert "# TYPE " in response.text
