@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from psycopg import Connection
+from psycopg.rows import tuple_row
 
 Staged = tuple[bool, str, datetime, float, float | None, float]
 
@@ -20,11 +21,12 @@ def vehicle(device: str, ts: datetime, kwh: float = 1, soc: float = 50, temperat
 
 def ingest(connection: Connection, *readings: Staged) -> tuple[list[int], list[int]]:
     """Store readings in one transaction; return the places of duplicates and of those too old to be kept."""
-    if connection.execute("SELECT to_regclass('pg_temp.staged') IS NULL").fetchone()[0]:
-        connection.execute("SELECT engine.open_staging()")
+    cursor = connection.cursor(row_factory=tuple_row)
+    if cursor.execute("SELECT to_regclass('pg_temp.staged') IS NULL").fetchone()[0]:
+        cursor.execute("SELECT engine.open_staging()")
     with connection.transaction():
         stage(connection, readings)
-        duplicates, expired = connection.execute("SELECT duplicates, expired FROM engine.ingest_staged()").fetchone()
+        duplicates, expired = cursor.execute("SELECT duplicates, expired FROM engine.ingest_staged()").fetchone()
     return sorted(duplicates), sorted(expired)
 
 
@@ -42,16 +44,18 @@ def refresh(connection: Connection) -> None:
 
 
 RAW_SUMS = {
-    "meter_telemetry": "meter_id, count(*), sum(kwh_consumed_ac), min(voltage), max(voltage), sum(voltage), "
-    "round(avg(voltage), 8)",
-    "vehicle_telemetry": "vehicle_id, count(*), sum(kwh_delivered_dc), min(soc), max(soc), sum(soc), round(avg(soc), 8), "
-    "min(battery_temp), max(battery_temp), sum(battery_temp), round(avg(battery_temp), 8)",
+    "meter_telemetry": """meter_id, count(*), sum(kwh_consumed_ac),
+        min(voltage), max(voltage), sum(voltage), round(avg(voltage), 8)""",
+    "vehicle_telemetry": """vehicle_id, count(*), sum(kwh_delivered_dc),
+        min(soc), max(soc), sum(soc), round(avg(soc), 8),
+        min(battery_temp), max(battery_temp), sum(battery_temp), round(avg(battery_temp), 8)""",
 }
 ROLLED_UP = {
-    "meter_telemetry": "meter_id, readings_count, total_kwh_consumed_ac, min_voltage, max_voltage, sum_voltage, "
-    "round(avg_voltage, 8)",
-    "vehicle_telemetry": "vehicle_id, readings_count, total_kwh_delivered_dc, min_soc, max_soc, sum_soc, round(avg_soc, 8), "
-    "min_battery_temp, max_battery_temp, sum_battery_temp, round(avg_battery_temp, 8)",
+    "meter_telemetry": """meter_id, readings_count, total_kwh_consumed_ac,
+        min_voltage, max_voltage, sum_voltage, round(avg_voltage, 8)""",
+    "vehicle_telemetry": """vehicle_id, readings_count, total_kwh_delivered_dc,
+        min_soc, max_soc, sum_soc, round(avg_soc, 8),
+        min_battery_temp, max_battery_temp, sum_battery_temp, round(avg_battery_temp, 8)""",
 }
 
 
@@ -60,7 +64,7 @@ def assert_rollups_are_exact(connection: Connection) -> None:
     for stream, sums in RAW_SUMS.items():
         for size, name in {"hour": "hourly", "day": "daily"}.items():
             raw = connection.execute(
-                f"SELECT date_trunc('{size}', ts, 'UTC'), {sums} FROM {stream}_history GROUP BY 1, 2 ORDER BY 1, 2"
+                f"SELECT date_bin('1 {size}', ts, 'epoch'), {sums} FROM {stream}_history GROUP BY 1, 2 ORDER BY 1, 2"
             ).fetchall()
             rolled_up = connection.execute(
                 f"SELECT bucket, {ROLLED_UP[stream]} FROM {stream}_{name} ORDER BY 1, 2"

@@ -15,10 +15,9 @@ from service.errors import InvalidReadingError
 from service.telemetry.readings import Row
 
 _COPY = (
-    "COPY pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy_kwh, soc, voltage_or_temp) "
-    "FROM STDIN (FORMAT BINARY)"
+    "COPY pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy, soc, voltage_or_temp) FROM STDIN (FORMAT BINARY)"
 )
-_COPY_TYPES = ["int4", "bool", "varchar", "timestamptz", "float8", "float8", "float8"]
+_COPY_TYPES = ["int4", "bool", "varchar", "timestamptz", "int8", "int8", "int8"]
 _INGEST = "SELECT duplicates, expired FROM engine.ingest_staged()"
 _RETRIES = 5
 

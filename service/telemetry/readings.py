@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -64,14 +65,14 @@ class Batch(Struct, frozen=True):
 
 
 class Row(NamedTuple):
-    """A reading as it is staged; energies in kWh, soc in percent (None for meters), voltage in V or °C."""
+    """A reading as it is staged: in ten-thousandths of a kWh, of a percent (None for meters), of a V or °C."""
 
     is_vehicle: bool
     device_id: str
     ts: datetime
-    energy_kwh: float
-    soc: float | None
-    voltage_or_temp: float
+    energy: int
+    soc: int | None
+    voltage_or_temp: int
 
 
 class Refused(NamedTuple):
@@ -90,19 +91,22 @@ _decode_batch = msgspec.json.Decoder(Batch).decode
 _decoders = {kind: msgspec.json.Decoder(kind) for kind in (MeterReading, VehicleReading, Reading)}
 
 
+def ten_thousandths(value: float) -> int:
+    """Return a value in ten-thousandths, halves away from zero, as its decimal notation says and not its binary one."""
+    units = round(value * 10_000)
+    if units / 10_000 == value:
+        return units
+    return int(Decimal(repr(value)).scaleb(4).quantize(Decimal(1), ROUND_HALF_UP))
+
+
 def to_row(reading: Reading) -> Row:
     """Return the reading as it is staged."""
     if type(reading) is MeterReading:
-        return Row(False, reading.meter_id, reading.timestamp, reading.kwh_consumed_ac, None, reading.voltage)
+        energy, voltage = ten_thousandths(reading.kwh_consumed_ac), ten_thousandths(reading.voltage)
+        return Row(False, reading.meter_id, reading.timestamp, energy, None, voltage)
     assert type(reading) is VehicleReading
-    return Row(
-        True,
-        reading.vehicle_id,
-        reading.timestamp,
-        reading.kwh_delivered_dc,
-        reading.soc,
-        reading.battery_temp,
-    )
+    energy, temperature = ten_thousandths(reading.kwh_delivered_dc), ten_thousandths(reading.battery_temp)
+    return Row(True, reading.vehicle_id, reading.timestamp, energy, ten_thousandths(reading.soc), temperature)
 
 
 def label(row: Row) -> str:

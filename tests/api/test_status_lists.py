@@ -23,7 +23,8 @@ def test_the_overview_of_nothing_is_zeros(client):
     assert set(overview.values()) == {0}
     assert list(overview) == [
         "totalMeters", "onlineMeters", "offlineMeters", "totalVehicles", "chargingVehicles", "idleVehicles",
-        "dischargingVehicles", "offlineVehicles", "vehiclesWithWarnings", "totalDailyKwhConsumed", "totalDailyKwhDelivered",
+        "dischargingVehicles", "offlineVehicles", "vehiclesWithWarnings",
+        "totalDailyKwhConsumed", "totalDailyKwhDelivered",
     ]  # fmt: skip
 
 

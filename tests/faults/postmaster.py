@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -58,6 +59,13 @@ class Postmaster:
         """Kill one of this server's processes."""
         assert pid in children(self.pid)
         os.kill(pid, signal.SIGKILL)
+
+    def survives(self) -> bool:
+        """Return whether the postmaster still runs a little later: after a panic it may give up."""
+        assert self._cluster.process is not None
+        with suppress(subprocess.TimeoutExpired):
+            self._cluster.process.wait(1)
+        return self.runs
 
     def wait_until_accepting(self, seconds: float = 60) -> None:
         """Wait until a server that came back by itself answers."""

@@ -15,6 +15,8 @@ from typing import Any
 
 from postmaster import children, wait_for
 
+from service.cluster import command_line
+
 REQUEST_TIMEOUT_SECONDS = 3
 START_SECONDS = 60
 QUIET = {
@@ -35,7 +37,6 @@ class Service:
         self.log_path = log_path
         self._environment = os.environ | QUIET | {"PORT": str(self.port)} | environment
         self.process: subprocess.Popen[bytes] | None = None
-        self._workers: list[int] = []
 
     def start(self) -> None:
         """Start and wait until it is ready."""
@@ -49,7 +50,6 @@ class Service:
                 start_new_session=True,
             )
         wait_for(lambda: self._assert_runs() or self.ready(), START_SECONDS)
-        self._workers = children(self.process.pid)
 
     @property
     def runs(self) -> bool:
@@ -67,10 +67,28 @@ class Service:
             return json.load(answer)
         return None
 
+    @property
+    def url(self) -> str:
+        """The URL of the private database."""
+        lines = self._postmaster_file()
+        return f"postgresql://postgres@/faults?host={lines[4]}&port={lines[3]}"
+
+    def database_pid(self) -> int:
+        return int(self._postmaster_file()[0])
+
+    def _postmaster_file(self) -> list[str]:
+        (file,) = Path(self._environment["DATA_DIR"]).glob("*/postmaster.pid")
+        return file.read_text().splitlines()
+
+    def workers(self) -> list[int]:
+        """Return the ids of the processes that serve."""
+        assert self.process is not None
+        return [pid for pid in children(self.process.pid) if "ev-engine" in command_line(pid)]
+
     def processes(self) -> list[int]:
         """Return the ids of the service and its workers."""
         assert self.process is not None
-        return [self.process.pid, *children(self.process.pid)]
+        return [self.process.pid, *self.workers()]
 
     def rss_mb(self) -> float:
         """Return the memory of the service and its workers in MB."""

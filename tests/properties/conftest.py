@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
+
+pytest.register_assert_rewrite("engine")
+
 from engine import Engine
 from hypothesis import HealthCheck, Phase, settings
 from litestar.testing import TestClient

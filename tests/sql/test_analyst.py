@@ -26,40 +26,34 @@ def analyst(connection):
     return connection
 
 
-@pytest.mark.parametrize("relation", RELATIONS)
-def test_every_relation_can_be_read(analyst, relation):
-    assert analyst.execute(f"SELECT count(*) >= 0 FROM {relation}").fetchone() == (True,)
+def test_every_relation_can_be_read(analyst):
+    for relation in RELATIONS:
+        assert analyst.execute(f"SELECT count(*) FROM {relation}").fetchone()[0] > 0, relation
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
+def test_every_function_can_be_called(analyst):
+    for call in (
         "vehicle_performance('VEHICLE', 8760)",
         "vehicle_trend('VEHICLE', 8760)",
         "fleet_efficiency(8760)",
         "fleet_overview()",
-    ],
-)
-def test_every_function_can_be_called(analyst, call):
-    assert analyst.execute(f"SELECT * FROM {call}").fetchone()
-
-
-@pytest.mark.parametrize("relation", RELATIONS)
-def test_nothing_can_be_written(analyst, relation):
-    first = analyst.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 1", [relation]
-    ).fetchone()[0]
-    for statement in (
-        f"DELETE FROM {relation}",
-        f"UPDATE {relation} SET {first} = {first}",
-        f"INSERT INTO {relation} SELECT * FROM {relation}",
-        f"TRUNCATE {relation}",
-        f"DROP TABLE {relation}",
     ):
-        with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.WrongObjectType)) as caught:
-            analyst.execute(statement)
-        if isinstance(caught.value, psycopg.errors.WrongObjectType):
-            assert statement.startswith(("TRUNCATE", "DROP")), statement
+        assert analyst.execute(f"SELECT * FROM {call}").fetchone(), call
+
+
+def test_nothing_can_be_written(analyst):
+    for relation in RELATIONS:
+        for privilege in ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"):
+            query = "SELECT has_table_privilege(%s, %s)"
+            assert analyst.execute(query, [relation, privilege]).fetchone() == (False,), (relation, privilege)
+        for statement in (f"DELETE FROM {relation}", f"INSERT INTO {relation} SELECT * FROM {relation}"):
+            with pytest.raises(psycopg.Error):
+                analyst.execute(statement)
+
+
+def test_nothing_can_be_created(analyst):
+    for schema in ("public", "engine", "migration"):
+        assert analyst.execute("SELECT has_schema_privilege(%s, 'CREATE')", [schema]).fetchone() == (False,), schema
 
 
 def test_the_engine_cannot_be_changed(analyst):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from fix_service import now
+from fix_service import now, wait_until
 from fleet import MICROSECOND, moment
-from staging import assert_rollups_are_exact, ingest, meter, refresh, vehicle
+from staging import assert_rollups_are_exact, ingest, meter, refresh, stage, vehicle
 
 
 def energies(connection, vehicle_id: str = "V1", end=None, hours: int = 72) -> tuple:
@@ -83,11 +84,6 @@ def test_writers_and_a_refresh_at_the_same_time_lose_nothing(connection, connect
     connection.execute("SELECT FROM engine.map_device('M1', 'V1')")
     ingest(connection, vehicle("V1", moment(10), 1))
     # A writer that has begun before the refresh and commits after it has begun.
-    from concurrent.futures import ThreadPoolExecutor
-
-    from fix_service import wait_until
-    from staging import stage
-
     stage(writer, [vehicle("V1", moment(10, minutes=1), 2)])
     writer.execute("SELECT engine.ingest_staged()")
     refresher, watcher = connect(), connect()

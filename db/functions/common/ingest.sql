@@ -12,17 +12,17 @@ BEGIN
         is_vehicle boolean NOT NULL,
         device_id varchar(64) COLLATE "C" NOT NULL,
         ts timestamptz NOT NULL,
-        energy_kwh double precision NOT NULL,
-        soc double precision,
-        voltage_or_temp double precision NOT NULL
+        energy bigint NOT NULL,
+        soc bigint,
+        voltage_or_temp bigint NOT NULL
     ) ON COMMIT DELETE ROWS;
 END
 $$;
 COMMENT ON FUNCTION engine.open_staging() IS
-    'Makes the session''s staging table pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy_kwh in kWh, soc in percent or null for meters, voltage_or_temp in V or °C); emptied at every commit';
+    'Makes the session''s staging table pg_temp.staged (ordinal, is_vehicle, device_id, ts, and in ten-thousandths: energy of a kWh, soc of a percent or null for meters, voltage_or_temp of a V or °C); emptied at every commit';
 
--- A reading is known by (device, ts) and the first value stands. Rows are written in key order, meters before vehicles,
--- history before hot status: concurrent writers wait for each other, never in a ring.
+-- A reading is known by (device, ts) and the first value stands. History is written in key order, meters before vehicles,
+-- hot status after it and by one writer at a time: concurrent writers wait for each other, never in a ring.
 -- Most batches hold nothing that is stored already, and a plain INSERT is a third faster than one that asks; so ask only
 -- when the plain one fails. Afterwards pg_temp.staged holds just the readings that this call stored.
 CREATE OR REPLACE FUNCTION engine.ingest_staged(OUT duplicates integer[], OUT expired integer[])
@@ -38,14 +38,14 @@ BEGIN
 
     BEGIN
         INSERT INTO public.meter_telemetry_history (meter_id, ts, kwh_consumed_ac, voltage)
-        SELECT s.device_id, s.ts, s.energy_kwh, s.voltage_or_temp
+        SELECT s.device_id, s.ts, s.energy * 0.0001, s.voltage_or_temp * 0.0001
         FROM pg_temp.staged AS s
         WHERE NOT s.is_vehicle
         ORDER BY s.device_id, s.ts;
     EXCEPTION WHEN unique_violation THEN
         WITH stored AS (
             INSERT INTO public.meter_telemetry_history (meter_id, ts, kwh_consumed_ac, voltage)
-            SELECT s.device_id, s.ts, s.energy_kwh, s.voltage_or_temp
+            SELECT s.device_id, s.ts, s.energy * 0.0001, s.voltage_or_temp * 0.0001
             FROM pg_temp.staged AS s
             WHERE NOT s.is_vehicle
             ORDER BY s.device_id, s.ts, s.ordinal
@@ -59,14 +59,14 @@ BEGIN
 
     BEGIN
         INSERT INTO public.vehicle_telemetry_history (vehicle_id, ts, soc, kwh_delivered_dc, battery_temp)
-        SELECT s.device_id, s.ts, s.soc, s.energy_kwh, s.voltage_or_temp
+        SELECT s.device_id, s.ts, s.soc * 0.0001, s.energy * 0.0001, s.voltage_or_temp * 0.0001
         FROM pg_temp.staged AS s
         WHERE s.is_vehicle
         ORDER BY s.device_id, s.ts;
     EXCEPTION WHEN unique_violation THEN
         WITH stored AS (
             INSERT INTO public.vehicle_telemetry_history (vehicle_id, ts, soc, kwh_delivered_dc, battery_temp)
-            SELECT s.device_id, s.ts, s.soc, s.energy_kwh, s.voltage_or_temp
+            SELECT s.device_id, s.ts, s.soc * 0.0001, s.energy * 0.0001, s.voltage_or_temp * 0.0001
             FROM pg_temp.staged AS s
             WHERE s.is_vehicle
             ORDER BY s.device_id, s.ts, s.ordinal
@@ -78,6 +78,7 @@ BEGIN
         FROM stored;
     END;
 
+    PERFORM engine.take_status_turn();
     PERFORM engine.update_meter_state();
     PERFORM engine.update_vehicle_state();
     PERFORM engine.note_stale_hours(v_horizon.rolled_up_before);

@@ -1,6 +1,7 @@
 -- Rollups: hourly and daily tables, kept exact by statement-level triggers (functions/postgres/upkeep.sql).
 -- depends: 0002.history
 
+-- Half-empty pages keep the updates of a bucket heap-only.
 CREATE TABLE public.meter_telemetry_hourly (
     bucket timestamptz NOT NULL,
     meter_id text COLLATE "C" NOT NULL,
@@ -11,9 +12,9 @@ CREATE TABLE public.meter_telemetry_hourly (
     sum_voltage numeric NOT NULL,
     avg_voltage numeric GENERATED ALWAYS AS (sum_voltage / readings_count) STORED,
     PRIMARY KEY (meter_id, bucket)
-);
+) WITH (fillfactor = 50);
 CREATE INDEX meter_telemetry_hourly_bucket ON public.meter_telemetry_hourly (bucket);
-CREATE TABLE public.meter_telemetry_daily (LIKE public.meter_telemetry_hourly INCLUDING ALL);
+CREATE TABLE public.meter_telemetry_daily (LIKE public.meter_telemetry_hourly INCLUDING ALL) WITH (fillfactor = 50);
 
 CREATE TABLE public.vehicle_telemetry_hourly (
     bucket timestamptz NOT NULL,
@@ -29,9 +30,9 @@ CREATE TABLE public.vehicle_telemetry_hourly (
     sum_battery_temp numeric NOT NULL,
     avg_battery_temp numeric GENERATED ALWAYS AS (sum_battery_temp / readings_count) STORED,
     PRIMARY KEY (vehicle_id, bucket)
-);
+) WITH (fillfactor = 50);
 CREATE INDEX vehicle_telemetry_hourly_bucket ON public.vehicle_telemetry_hourly (bucket);
-CREATE TABLE public.vehicle_telemetry_daily (LIKE public.vehicle_telemetry_hourly INCLUDING ALL);
+CREATE TABLE public.vehicle_telemetry_daily (LIKE public.vehicle_telemetry_hourly INCLUDING ALL) WITH (fillfactor = 50);
 
 -- The triggers leave nothing behind, so answers may use rollups up to the present hour.
 INSERT INTO engine.horizon (rolled_up_before) VALUES ('infinity');

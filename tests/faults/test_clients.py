@@ -1,0 +1,91 @@
+"""Clients that vanish, dawdle or come in crowds."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from connection import encode
+from ledger import Ledger
+from postmaster import wait_for
+from serving import REQUEST_TIMEOUT_SECONDS
+
+VANISHING_ROUNDS = 300
+MANY = 1500
+OTHERS_SECONDS = 2.0
+
+
+def test_clients_vanish(trial, postmaster, service, repetition):
+    """In the middle of the body, or after it and before the answer: nothing stays behind."""
+    with trial.crowd(service, clients=4) as crowd:
+        vanish(service.port, trial.ledger, 50)
+        files, memory = service.open_files(), service.rss_mb()
+        vanish(service.port, trial.ledger, VANISHING_ROUNDS)
+        wait_for(lambda: service.open_files() <= files + 10, 10)
+        assert service.rss_mb() <= memory + 40
+        assert len(crowd.record.acknowledged_at) > 0
+    trial.conclude(postmaster, service)
+
+
+@pytest.mark.parametrize("kind", ["idle", "head", "body"])
+def test_clients_dawdle(trial, postmaster, service, kind, repetition):
+    """However many connections say nothing, or a byte a second, others are served."""
+    first = {
+        "idle": b"",
+        "head": b"POST /v1/telemetry HT",
+        "body": encode("POST", "/v1/telemetry", {"x": "y" * 500})[:-500],
+    }[kind]
+    with trial.crowd(service, clients=4) as crowd, dawdlers(service.port, first) as drip:
+        began = time.monotonic()
+        for _ in range(2):
+            drip()
+            time.sleep(1)
+        wait_for(lambda: crowd.first_acknowledged_after(began + 1), OTHERS_SECONDS)
+        newcomer = time.monotonic()
+        assert service.get("/health/live"), f"{MANY} dawdlers keep out a newcomer"
+        assert time.monotonic() - newcomer < OTHERS_SECONDS
+    trial.conclude(postmaster, service)
+
+
+def test_slow_body_is_refused(service, edition):
+    """A body that does not come in time is answered, not waited for."""
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(encode("POST", "/v1/telemetry", {"x": "y" * 500})[:-500])
+        connection.settimeout(REQUEST_TIMEOUT_SECONDS + 2)
+        assert connection.recv(64).startswith(b"HTTP/1.1 408")
+
+
+def vanish(port: int, ledger: Ledger, rounds: int) -> None:
+    """Send requests and go away without reading the answer, every other time before the body's end."""
+    for number in range(rounds):
+        device = f"{ledger.prefix}-M-{number % 4}"
+        readings = [ledger.json(ledger.new(device)) for _ in range(20)]
+        content = encode("POST", "/v1/telemetry/batch", {"readings": readings})
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(content[: len(content) // 2] if number % 2 else content)
+
+
+@contextmanager
+def dawdlers(port: int, first: bytes) -> Iterator:
+    """Open many connections that have sent a little; yield what sends a byte more on each."""
+    with ExitStack() as stack:
+        connections = []
+        for _ in range(MANY):
+            connection = stack.enter_context(socket.socket())
+            connection.setblocking(False)
+            connection.connect_ex(("127.0.0.1", port))
+            connections.append(connection)
+
+        def drip() -> None:
+            for connection in connections:
+                try:
+                    connection.send(first or b"")
+                except OSError:
+                    continue
+
+        drip()
+        first = first[:0] + (b"y" if first else b"")
+        yield drip
