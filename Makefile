@@ -34,6 +34,14 @@ run: install ## start database, migrations and service on http://127.0.0.1:3000
 test: install-dev ## run the whole test suite on every edition available here
 	@$(BIN)/python -m pytest
 
+.PHONY: test-properties
+test-properties: install-dev ## compare every answer with a plain model, over random histories
+	@$(BIN)/python -m pytest tests/properties
+
+.PHONY: test-faults
+test-faults: install-dev ## kill, hang and overload the service and its database
+	@$(BIN)/python -m pytest tests/faults
+
 .PHONY: up
 up: .env-password ## start the service with TimescaleDB in containers
 	docker compose up --build --detach --wait

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 
 from psycopg import Connection
 from psycopg.rows import tuple_row
@@ -32,10 +33,14 @@ def ingest(connection: Connection, *readings: Staged) -> tuple[list[int], list[i
 
 def stage(connection: Connection, readings: Iterable[Staged]) -> None:
     with connection.cursor().copy(
-        "COPY pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy_kwh, soc, voltage_or_temp) FROM STDIN"
+        "COPY pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy, soc, voltage_or_temp) FROM STDIN"
     ) as copy:
         for ordinal, reading in enumerate(readings):
-            copy.write_row((ordinal, *reading))
+            *key, energy, soc, measure = reading
+            values = [
+                None if value is None else round(Decimal(str(value)) * 10_000) for value in (energy, soc, measure)
+            ]
+            copy.write_row((ordinal, *key, *values))
 
 
 def refresh(connection: Connection) -> None:

@@ -5,3 +5,5 @@ DROP FUNCTION IF EXISTS
     public.vehicle_trend(text, integer, timestamptz),
     public.fleet_efficiency(integer, timestamptz),
     public.fleet_overview();
+-- It takes a mapping as its argument, and so would hold on to the table.
+DROP FUNCTION IF EXISTS engine.open_ended;

@@ -121,9 +121,7 @@ def start_service(postmaster: Postmaster, folder: Path) -> Iterator[Callable[...
     with ExitStack() as stack:
 
         def start(**environment: str) -> Service:
-            service = Service(
-                folder / f"own-{next(NUMBERS)}.log", **{"DATABASE_URL": postmaster.url} | environment
-            )
+            service = Service(folder / f"own-{next(NUMBERS)}.log", **{"DATABASE_URL": postmaster.url} | environment)
             stack.callback(service.stop)
             service.start()
             return service

@@ -24,7 +24,13 @@ settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=
 settings.register_profile(
     "thorough", max_examples=2000, stateful_step_count=60, phases=set(Phase) - {Phase.explain}, **_COMMON
 )
-settings.register_profile("hunt", parent=settings.get_profile("dev"), max_examples=int(os.environ.get("EX", "300")), phases=[Phase.generate], report_multiple_bugs=False)
+settings.register_profile(
+    "hunt",
+    parent=settings.get_profile("dev"),
+    max_examples=int(os.environ.get("EX", "300")),
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+)
 _profile = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev")
 settings.load_profile(_profile)
 

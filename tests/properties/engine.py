@@ -130,7 +130,8 @@ class Engine:
 
     def unmap(self, meter: str, vehicle: str, start: datetime | None = None, end: datetime | None = None) -> None:
         """End a mapping."""
-        if os.environ.get("KNOWN") and (end or FOR_EVER) <= (start or utc_now()): return
+        if os.environ.get("KNOWN") and (end or FOR_EVER) <= (start or utc_now()):
+            return
         query = {"from": start and text(start), "to": end and text(end)}
         before = utc_now()
         answer = self.client.delete(
@@ -355,7 +356,9 @@ class Engine:
                     found[key] = {n: rounded(v) if n.startswith("avg") else v for n, v in row.items()}
                 if os.environ.get("KNOWN") and self.edition == "timescale" and name == "daily":
                     today = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
-                    assert {k: v for k, v in found.items() if k[1] < today} == {k: v for k, v in self.model.rollup(stream, width).items() if k[1] < today}
+                    assert {k: v for k, v in found.items() if k[1] < today} == {
+                        k: v for k, v in self.model.rollup(stream, width).items() if k[1] < today
+                    }
                     continue
                 assert found == self.model.rollup(stream, width), f"{stream} {name}"
 

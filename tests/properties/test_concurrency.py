@@ -69,7 +69,9 @@ def some_readings(random: Random, count: int) -> list[Reading]:
         if random.random() < 0.5:
             readings.append(MeterReading(random.choice(METERS), ts, kwh, Decimal(230)))
         else:
-            readings.append(VehicleReading(random.choice(VEHICLES), ts, kwh, Decimal(random.randrange(100)), Decimal(30)))
+            readings.append(
+                VehicleReading(random.choice(VEHICLES), ts, kwh, Decimal(random.randrange(100)), Decimal(30))
+            )
     return readings
 
 
