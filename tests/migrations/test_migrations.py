@@ -23,6 +23,8 @@ ONE_EDITION_ONLY = (
     "roll_up_vehicle_rows",
     "recount_meter_rows",
     "recount_vehicle_rows",
+    "empty_meter_rollups",
+    "empty_vehicle_rollups",
 )
 
 OBJECTS = """

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from fix_service import now, wait_until
+from fix_service import now
 from fleet import moment
 from staging import assert_rollups_are_exact, ingest, meter, refresh, vehicle
 
@@ -106,19 +106,6 @@ def test_policies_are_those_that_were_promised(connection):
     ).fetchall()
     assert dict(intervals)["refresh_rollups"] <= timedelta(minutes=1)
     assert "apply_retention" in dict(intervals)
-
-
-def test_the_scheduler_runs_the_registered_jobs(connection, connect):
-    ingest(connection, vehicle("V1", moment(10), 1))
-    connection.execute("SELECT alter_job(job_id, scheduled => true) FROM timescaledb_information.jobs")
-    connection.execute("SELECT _timescaledb_functions.start_background_workers()")
-    ended = "SELECT count(*) FROM timescaledb_information.job_history WHERE proc_schema = 'engine' AND succeeded IS NOT NULL"
-    wait_until(lambda: connection.execute(ended).fetchone()[0] >= 2)
-    failed = "SELECT proc_name, err_message FROM timescaledb_information.job_errors ORDER BY 1"
-    assert connection.execute(failed).fetchall() == []
-    (rolled_up,) = connection.execute("SELECT rolled_up_before > %s FROM engine.horizon", [moment(11)]).fetchone()
-    assert rolled_up
-    connection.execute("SELECT _timescaledb_functions.stop_background_workers()")
 
 
 class TestPlans:

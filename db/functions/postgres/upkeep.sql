@@ -93,6 +93,21 @@ $$;
 COMMENT ON FUNCTION engine.recount_meter_rows() IS
     'Trigger: counts the hours and days of changed or deleted meter readings anew';
 
+CREATE OR REPLACE FUNCTION engine.empty_meter_rollups()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    TRUNCATE public.meter_telemetry_hourly, public.meter_telemetry_daily;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION engine.empty_meter_rollups() IS 'Trigger: a truncated meter history leaves nothing to roll up';
+
+CREATE OR REPLACE TRIGGER empty_rollups
+AFTER TRUNCATE ON public.meter_telemetry_history
+FOR EACH STATEMENT EXECUTE FUNCTION engine.empty_meter_rollups();
 CREATE OR REPLACE TRIGGER roll_up_rows
 AFTER INSERT ON public.meter_telemetry_history
 REFERENCING NEW TABLE AS new_rows
@@ -184,6 +199,21 @@ $$;
 COMMENT ON FUNCTION engine.recount_vehicle_rows() IS
     'Trigger: counts the hours and days of changed or deleted vehicle readings anew';
 
+CREATE OR REPLACE FUNCTION engine.empty_vehicle_rollups()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    TRUNCATE public.vehicle_telemetry_hourly, public.vehicle_telemetry_daily;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION engine.empty_vehicle_rollups() IS 'Trigger: a truncated vehicle history leaves nothing to roll up';
+
+CREATE OR REPLACE TRIGGER empty_rollups
+AFTER TRUNCATE ON public.vehicle_telemetry_history
+FOR EACH STATEMENT EXECUTE FUNCTION engine.empty_vehicle_rollups();
 CREATE OR REPLACE TRIGGER roll_up_rows
 AFTER INSERT ON public.vehicle_telemetry_history
 REFERENCING NEW TABLE AS new_rows
