@@ -126,7 +126,6 @@ def test_the_time_until_offline_is_configurable(open_client):
     assert vehicle(client)["chargingState"] == "offline"
 
 
-TIMES = {seconds: ago(seconds=seconds) for seconds in (20, 30, 45, 60, 90)}
 # Readings as (seconds ago, soc, kWh) in the order they arrive, and the state that they leave.
 CHARGING_STATES = [
     ([(60, 50, 0.1)], "charging"),
@@ -150,9 +149,10 @@ CHARGING_STATES = [
 
 @pytest.mark.parametrize("one_by_one", [True, False], ids=["one-by-one", "one-batch"])
 def test_the_charging_state_follows_the_two_latest_readings(client, one_by_one):
+    times = {seconds: ago(seconds=seconds) for seconds in (20, 30, 45, 60, 90)}
     for n, (readings, state) in enumerate(CHARGING_STATES):
         sent = [
-            vehicle_reading(vehicleId=f"V{n}", soc=soc, kwhDeliveredDc=energy, timestamp=TIMES[seconds])
+            vehicle_reading(vehicleId=f"V{n}", soc=soc, kwhDeliveredDc=energy, timestamp=times[seconds])
             for seconds, soc, energy in readings
         ]
         for batch in [[reading] for reading in sent] if one_by_one else [sent]:

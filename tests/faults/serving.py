@@ -17,7 +17,7 @@ from postmaster import children, wait_for
 
 from service.cluster import command_line
 
-REQUEST_TIMEOUT_SECONDS = 3
+REQUEST_TIMEOUT_SECONDS = 2
 START_SECONDS = 60
 QUIET = {
     "DB_POOL_MIN": "1",
@@ -36,10 +36,16 @@ class Service:
             self.port: int = probe.getsockname()[1]
         self.log_path = log_path
         self._environment = os.environ | QUIET | {"PORT": str(self.port)} | environment
+        self.port = int(self._environment["PORT"])
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start and wait until it is ready."""
+        self.spawn()
+        wait_for(lambda: self._serves(), START_SECONDS)
+
+    def spawn(self) -> None:
+        """Start and do not wait."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [Path(sys.executable).parent / "ev-engine", "serve"],
@@ -49,14 +55,15 @@ class Service:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for(lambda: self._assert_runs() or self.ready(), START_SECONDS)
 
     @property
     def runs(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def _assert_runs(self) -> None:
+    def _serves(self) -> bool:
+        ready = self.ready()
         assert self.runs, self.log()
+        return ready
 
     def ready(self) -> bool:
         return self.get("/health/ready") is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 COLUMNS = (
-    ("fault", 38),
+    ("fault", 54),
     ("edition", 9),
     ("runs", 4),
     ("acknowledged", 12),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from serving import REQUEST_TIMEOUT_SECONDS
 from trial import stay
 
 LONG_SECONDS, SHORT_SECONDS = 60, REQUEST_TIMEOUT_SECONDS + 2
+TABLES = "meter_telemetry_history, vehicle_telemetry_history, engine.meter_state, engine.vehicle_state"
 
 
 def test_database_frozen(trial, postmaster, service, is_long, repetition):
@@ -25,11 +25,11 @@ def test_database_frozen(trial, postmaster, service, is_long, repetition):
     trial.conclude(postmaster, service)
 
 
-@pytest.mark.parametrize("table", ["meter_telemetry_history", "engine.vehicle_state"])
-def test_table_locked(trial, postmaster, service, session, table, repetition):
+def test_tables_locked(trial, postmaster, service, session, repetition):
+    """History and hot status, for longer than a request may wait."""
     with trial.crowd(service) as crowd:
         with session.transaction():
-            session.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            session.execute(f"LOCK TABLE {TABLES} IN ACCESS EXCLUSIVE MODE")
             stay(REQUEST_TIMEOUT_SECONDS + 1)
         trial.assert_recovers(crowd, time.monotonic(), service)
     trial.conclude(postmaster, service)

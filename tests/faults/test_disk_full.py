@@ -49,7 +49,7 @@ def small_postmaster(volume: Path, chosen_installation) -> Iterator[Postmaster]:
 def test_disk_full(trial, small_postmaster, start_service, volume, repetition):
     service = start_service(DATABASE_URL=small_postmaster.url)
     ballast = volume / "ballast"
-    with trial.crowd(service, batch=400) as crowd:
+    with trial.crowd(service, batch=150) as crowd:
         fill(ballast)
         wait_for(lambda: crowd.record.statuses[503], 30)
         time.sleep(FULL_SECONDS)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 QUEUE_READINGS = 300
-CLIENTS, BATCH = 40, 100
-OVERLOAD_SECONDS = 3.0
+CLIENTS, BATCH = 30, 100
+OVERLOAD_SECONDS = 1.5
 MEMORY_MB = 60
 
 

@@ -11,6 +11,8 @@ from postmaster import wait_for
 from serving import Service
 from test_service_ends import STOP_SECONDS
 
+from service.cluster import command_line
+
 DATABASE_STOP_SECONDS = 10
 
 
@@ -33,7 +35,7 @@ def test_private_database_stopped_with_its_service(trial, private, edition, repe
         asked = time.monotonic()
         private.signal(sent)
         assert private.process.wait(STOP_SECONDS + DATABASE_STOP_SECONDS) == 0, private.log()
-        assert not os.path.exists(f"/proc/{server}"), "the database was left running"
+        assert not command_line(server), "the database was left running"
         assert [since for since in crowd.record.unanswered_since if since < asked - 0.05] == []
         private.start()
         trial.assert_recovers(crowd, time.monotonic(), private)
@@ -45,7 +47,7 @@ def test_private_database_adopted_after_its_service_was_killed(trial, private, r
         server, workers = private.database_pid(), private.workers()
         os.kill(private.process.pid, signal.SIGKILL)
         private.process.wait()
-        wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers), 5)
+        wait_for(lambda: not any(command_line(pid) for pid in workers), STOP_SECONDS)
         private.start()
         assert private.database_pid() == server
         trial.assert_recovers(crowd, time.monotonic(), private)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 
 import pytest
+from connection import encode
 from postmaster import wait_for
-from serving import REQUEST_TIMEOUT_SECONDS
+from serving import REQUEST_TIMEOUT_SECONDS, Service
 
 # The time that a stop may take: what waits is committed, and a private database is stopped after it.
 STOP_SECONDS = REQUEST_TIMEOUT_SECONDS + 5
@@ -22,11 +24,12 @@ def test_service_killed(trial, postmaster, service, repetition):
     trial.conclude(postmaster, service, unanswered=True)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+@pytest.mark.parametrize(
+    ("sent", "workers"),
+    [(signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGINT, 1)],
+    ids=["term", "term-2-workers", "int"],
+)
 def test_service_stopped(trial, postmaster, start_service, service, workers, sent, repetition):
-    if sent == signal.SIGINT and workers == 2:
-        pytest.skip("the signals take the same way; one number of workers tells")
     stopped = start_service(WORKERS=str(workers))
     with trial.crowd(stopped) as crowd:
         asked = time.monotonic()
@@ -54,6 +57,26 @@ def test_service_stopped_while_requests_wait(trial, postmaster, start_service, s
         answered = [at for at in crowd.record.acknowledged_at if at >= asked]
         assert len(answered) >= crowd.clients, "what waited was not committed"
     trial.conclude(postmaster, service, unanswered=True)
+
+
+def test_service_stopped_while_a_body_dawdles(start_service, edition):
+    stopped = start_service()
+    with socket.create_connection(("127.0.0.1", stopped.port)) as dawdler:
+        dawdler.sendall(encode("POST", "/v1/telemetry", {"x": "y" * 500})[:-500])
+        wait_for(lambda: stopped.get("/health/live"), 5)
+        stopped.signal(signal.SIGTERM)
+        assert stopped.process.wait(STOP_SECONDS) == 0, stopped.log()
+
+
+def test_port_in_use_is_told(service, postmaster, folder, edition):
+    """A second service does not share the first one's port, and its readings, in silence."""
+    second = Service(folder / f"second-{edition}.log", DATABASE_URL=postmaster.url, PORT=str(service.port))
+    second.spawn()
+    try:
+        assert second.process.wait(10) == 1
+    finally:
+        second.stop()
+    assert f"PORT={service.port} " in second.log()
 
 
 def stuck(crowd) -> int:

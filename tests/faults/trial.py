@@ -17,7 +17,7 @@ from serving import REQUEST_TIMEOUT_SECONDS, Service
 from tally import Line
 
 RECOVERY_SECONDS = 5.0
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 1.5
 WARM_UP_ACKNOWLEDGEMENTS = 40
 
 

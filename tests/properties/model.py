@@ -139,9 +139,12 @@ class Model:
         self.mappings.append(joined)
         return joined
 
-    def unmap(self, meter: str, vehicle: str, start: datetime | None, end: datetime | None, now: datetime) -> bool:
-        """End a mapping and return whether there was one."""
-        return self._cut(meter, vehicle, now if start is None else start, FOR_EVER if end is None else end)
+    def unmap(
+        self, meter: str, vehicle: str, start: datetime | None, end: datetime | None, now: datetime
+    ) -> bool | None:
+        """End a mapping and return whether there was one; None: a period that ends before it starts is refused."""
+        start, end = now if start is None else start, FOR_EVER if end is None else end
+        return None if start >= end else self._cut(meter, vehicle, start, end)
 
     def _cut(self, meter: str, vehicle: str | None, start: datetime, end: datetime) -> bool:
         hit = [

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import psycopg
 import pytest
-from fix_service import now
+from fix_service import now, wait_until
 from fleet import moment
 from staging import assert_rollups_are_exact, ingest, meter, refresh, vehicle
 
@@ -106,6 +108,29 @@ def test_policies_are_those_that_were_promised(connection):
     ).fetchall()
     assert dict(intervals)["refresh_rollups"] <= timedelta(minutes=1)
     assert "apply_retention" in dict(intervals)
+
+
+def test_a_snapshot_taken_while_a_refresh_begins_answers_exactly_after_it(connection, connect):
+    connection.execute("SELECT FROM engine.map_device('M1', 'V1')")
+    ingest(connection, meter("M1", moment(10), 10), vehicle("V1", moment(10), 8))
+    queries = [
+        "SELECT total_kwh_consumed_ac, total_kwh_delivered_dc FROM vehicle_performance('V1', 48, %s)",
+        "SELECT sum(kwh_consumed_ac), sum(kwh_delivered_dc) FROM vehicle_trend('V1', 48, %s)",
+        "SELECT total_kwh_consumed_ac, total_kwh_delivered_dc FROM fleet_efficiency(48, %s)",
+    ]
+    # A writer holds the refresh up between its promise and its work; there a reader takes its snapshot.
+    writer, refresher = connect(autocommit=False), connect()
+    writer.execute("SELECT engine.lock_horizon()")
+    reader = connect(autocommit=False)
+    reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    with ThreadPoolExecutor(1) as pool:
+        refreshed = pool.submit(refresh, refresher)
+        wait_until(lambda: connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0])
+        before = [reader.execute(query, [moment(24)]).fetchone() for query in queries]
+        writer.rollback()
+        refreshed.result(timeout=30)
+    after = [reader.execute(query, [moment(24)]).fetchone() for query in queries]
+    assert before == after == [(10, 8)] * 3
 
 
 class TestPlans:

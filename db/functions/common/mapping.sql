@@ -61,11 +61,16 @@ RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_from timestamptz;
+    v_to timestamptz := coalesce(p_to, 'infinity');
 BEGIN
     PERFORM engine.lock_mapping(p_meter_id);
-    RETURN engine.clear_mapping(
-        p_meter_id, p_vehicle_id, coalesce(p_from, clock_timestamp()), coalesce(p_to, 'infinity')
-    );
+    v_from := coalesce(p_from, clock_timestamp());
+    IF v_from >= v_to THEN
+        RAISE EXCEPTION 'to must be later than from' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN engine.clear_mapping(p_meter_id, p_vehicle_id, v_from, v_to);
 END
 $$;
 COMMENT ON FUNCTION engine.unmap_device(text, text, timestamptz, timestamptz) IS

@@ -241,14 +241,15 @@ $$;
 COMMENT ON PROCEDURE engine.refresh_rollups(integer, jsonb) IS
     'Nothing to do in this edition: the triggers leave the rollups exact';
 
--- Readings older than history_from are refused from before anything goes, and their deletion leaves the rollups alone.
+-- History goes by whole days, so that what is left of an hour or a day can always be counted anew. Readings older than
+-- history_from are refused from before anything goes, and their deletion leaves the rollups alone.
 CREATE OR REPLACE PROCEDURE engine.apply_retention(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
 BEGIN
     UPDATE engine.horizon SET
-        meter_history_from = greatest(meter_history_from, now() - engine.keep_interval('meter_telemetry_history')),
-        vehicle_history_from = greatest(vehicle_history_from, now() - engine.keep_interval('vehicle_telemetry_history'));
+        meter_history_from = greatest(meter_history_from, date_bin('1 day', now() - engine.keep_interval('meter_telemetry_history'), 'epoch')),
+        vehicle_history_from = greatest(vehicle_history_from, date_bin('1 day', now() - engine.keep_interval('vehicle_telemetry_history'), 'epoch'));
     COMMIT;
     PERFORM engine.await_writers();
     COMMIT;

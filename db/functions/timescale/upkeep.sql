@@ -121,7 +121,11 @@ BEGIN
             );
             v_done := v_done || v_bucket;
         END LOOP;
-        FOREACH v_bucket IN ARRAY ARRAY(SELECT DISTINCT date_bin('1 day', d.bucket, 'epoch') FROM unnest(v_done) AS d (bucket)) LOOP
+        -- A day under way is left to the real-time part: once refreshed, its later hours would wait for its end.
+        FOREACH v_bucket IN ARRAY ARRAY(
+            SELECT DISTINCT date_bin('1 day', d.bucket, 'epoch') FROM unnest(v_done) AS d (bucket)
+            WHERE d.bucket < date_bin('1 day', v_until, 'epoch')
+        ) LOOP
             CALL public.refresh_continuous_aggregate(
                 format('public.%s_telemetry_daily', v_stream)::regclass, v_bucket, v_bucket + interval '1 day', force => true
             );
