@@ -20,7 +20,7 @@ from strategies import METERS, VEHICLES
 
 SENDERS = 5
 SECONDS_A_ROUND = float(os.environ.get("CONCURRENCY_SECONDS", "1.2"))
-SEEDS = range(int(os.environ.get("CONCURRENCY_ROUNDS", "6")))
+SEEDS = range(int(os.environ.get("CONCURRENCY_ROUNDS", "3")))
 
 
 class Storm:
