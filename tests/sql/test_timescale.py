@@ -133,6 +133,33 @@ def test_a_snapshot_taken_while_a_refresh_begins_answers_exactly_after_it(connec
     assert before == after == [(10, 8)] * 3
 
 
+def test_a_question_asked_before_a_refresh_and_planned_after_it_is_answered_exactly(connection, connect):
+    connection.execute("SELECT FROM engine.map_device('M1', 'V1')")
+    ingest(connection, meter("M1", moment(10), 10), vehicle("V1", moment(10), 8))
+    # Its snapshot is of the statement's start; what the functions ask is planned once the lock is had.
+    question = """SELECT CASE WHEN pg_advisory_lock(4711) IS NOT NULL THEN ARRAY[
+        (SELECT total_kwh_consumed_ac FROM vehicle_performance('V1', 48, %(end)s)),
+        (SELECT sum(kwh_consumed_ac) FROM vehicle_trend('V1', 48, %(end)s)),
+        (SELECT total_kwh_consumed_ac FROM fleet_efficiency(48, %(end)s))
+    ] END"""
+
+    def waiting() -> int:
+        return connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]
+
+    writer, refresher, reader = connect(autocommit=False), connect(), connect()
+    connection.execute("SELECT pg_advisory_lock(4711)")
+    writer.execute("SELECT engine.lock_horizon()")
+    with ThreadPoolExecutor(2) as pool:
+        refreshed = pool.submit(refresh, refresher)
+        wait_until(lambda: waiting() == 1)
+        asked = pool.submit(lambda: reader.execute(question, {"end": moment(24)}).fetchone())
+        wait_until(lambda: waiting() == 2)
+        writer.rollback()
+        refreshed.result(timeout=30)
+        connection.execute("SELECT pg_advisory_unlock(4711)")
+        assert asked.result(timeout=30) == ([10, 10, 10],)
+
+
 class TestPlans:
     """Over 24 hours, only the cut edge hours may be read from raw chunks."""
 

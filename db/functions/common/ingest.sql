@@ -81,7 +81,7 @@ BEGIN
     PERFORM engine.take_status_turn();
     PERFORM engine.update_meter_state();
     PERFORM engine.update_vehicle_state();
-    PERFORM engine.note_stale_hours(v_horizon.rolled_up_before);
+    PERFORM engine.note_stale_hours(v_horizon.promised_before);
 END
 $$;
 COMMENT ON FUNCTION engine.ingest_staged() IS

@@ -14,7 +14,7 @@ AS $$ SELECT $$;
 COMMENT ON FUNCTION engine.announce_ingest() IS
     'Tells the rest of the transaction that what it writes to history is accounted for by the engine itself';
 
-CREATE OR REPLACE FUNCTION engine.note_stale_hours(p_rolled_up_before timestamptz)
+CREATE OR REPLACE FUNCTION engine.note_stale_hours(p_promised_before timestamptz)
 RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp

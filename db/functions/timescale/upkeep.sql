@@ -22,7 +22,7 @@ $$;
 COMMENT ON FUNCTION engine.announce_ingest() IS
     'Tells the rest of the transaction that what it writes to history is accounted for by the engine itself';
 
-CREATE OR REPLACE FUNCTION engine.note_stale_hours(p_rolled_up_before timestamptz)
+CREATE OR REPLACE FUNCTION engine.note_stale_hours(p_promised_before timestamptz)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -34,7 +34,7 @@ BEGIN
         s.device_id,
         date_bin('1 hour', s.ts, 'epoch')
     FROM pg_temp.staged AS s
-    WHERE s.ts < p_rolled_up_before
+    WHERE s.ts < p_promised_before
     ORDER BY 1, 2, 3
     ON CONFLICT (stream, device_id, bucket) DO UPDATE SET claimed = false
     WHERE h.claimed;
@@ -68,8 +68,10 @@ CREATE OR REPLACE TRIGGER distrust_rollups
 AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.vehicle_telemetry_history
 FOR EACH STATEMENT EXECUTE FUNCTION engine.distrust_rollups();
 
--- Order matters. First promise (move the horizon, claim what is stale) and commit; then wait for the writers who did
--- not see the promise; then refresh; only then forget the claims, except those that a writer has renewed meanwhile.
+-- Order matters. First promise (promised_before, claims on what is stale) and commit; then wait for the writers who did not
+-- see the promise; then refresh; only then let answers use it and forget the claims, except those that a writer has
+-- renewed meanwhile. Answers never lean on an aggregate's real-time part: its watermark is read when a query is planned,
+-- which may be after the snapshot that the query then sees.
 CREATE OR REPLACE PROCEDURE engine.refresh_rollups(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
@@ -85,9 +87,9 @@ DECLARE
 BEGIN
     -- A session lock: one refresh at a time, over all the transactions below.
     PERFORM pg_advisory_lock('engine.horizon'::regclass::oid::integer, 1);
-    SELECT * INTO STRICT v_horizon FROM engine.horizon;
-    v_until := greatest(v_until, v_horizon.rolled_up_before);
-    UPDATE engine.horizon SET rolled_up_before = v_until, claimed = NOT trusted;
+    UPDATE engine.horizon SET promised_before = greatest(v_until, promised_before), claimed = NOT trusted
+    RETURNING * INTO STRICT v_horizon;
+    v_until := v_horizon.promised_before;
     UPDATE engine.stale_hour SET claimed = true WHERE NOT claimed;
     COMMIT;
     PERFORM engine.await_writers();
@@ -104,7 +106,7 @@ BEGIN
             );
         END IF;
     END LOOP;
-    UPDATE engine.horizon SET trusted = true, claimed = false WHERE claimed;
+    UPDATE engine.horizon SET rolled_up_before = v_until, trusted = trusted OR claimed, claimed = false;
     COMMIT;
 
     FOREACH v_stream IN ARRAY ARRAY['meter', 'vehicle'] LOOP

@@ -45,12 +45,14 @@ COMMENT ON COLUMN engine.retention.relation IS 'Name of a history or rollup rela
 COMMENT ON COLUMN engine.retention.keep IS 'Age at which rows may be dropped; null keeps them for ever';
 
 -- Invariant, while trusted: a reading with ts < rolled_up_before is either in its hourly rollup or its (device, hour) is in
--- engine.stale_hour. Whoever writes history holds engine.lock_horizon() in share mode until commit; whoever moves
--- the horizon commits the move and then waits for that lock (engine.await_writers) before it refreshes.
+-- engine.stale_hour, in every snapshot. So a refresh promises first and is believed last: it commits promised_before, from
+-- where writers note stale hours; waits for those who did not see that (they hold engine.lock_horizon() in share mode
+-- until commit; engine.await_writers); refreshes; and only then moves rolled_up_before, which answers go by.
 CREATE TABLE engine.horizon (
     id boolean PRIMARY KEY DEFAULT true CHECK (id),
     meter_history_from timestamptz NOT NULL DEFAULT '-infinity',
     vehicle_history_from timestamptz NOT NULL DEFAULT '-infinity',
+    promised_before timestamptz NOT NULL DEFAULT '-infinity',
     rolled_up_before timestamptz NOT NULL,
     trusted boolean NOT NULL DEFAULT true,
     claimed boolean NOT NULL DEFAULT false
@@ -59,6 +61,7 @@ COMMENT ON TABLE engine.horizon IS 'The one row of limits between dropped, rolle
 COMMENT ON COLUMN engine.horizon.id IS 'Always true: there is one row';
 COMMENT ON COLUMN engine.horizon.meter_history_from IS 'Meter history before this time has been dropped; older readings are refused';
 COMMENT ON COLUMN engine.horizon.vehicle_history_from IS 'Vehicle history before this time has been dropped; older readings are refused';
+COMMENT ON COLUMN engine.horizon.promised_before IS 'Readings older than this are late: their hours have been rolled up or are about to be';
 COMMENT ON COLUMN engine.horizon.rolled_up_before IS 'Hours before this time are answered from rollups, later ones from raw history';
 COMMENT ON COLUMN engine.horizon.trusted IS 'False after history was written past the engine: all is answered from raw history until a full refresh has caught up';
 COMMENT ON COLUMN engine.horizon.claimed IS 'That full refresh is under way; set back to false by whoever writes past the engine again meanwhile';
