@@ -19,9 +19,6 @@ BEGIN
         ELSE '-infinity'
     END);
     v_mapping.valid_to := coalesce(p_to, 'infinity');
-    IF v_mapping.valid_from >= v_mapping.valid_to THEN
-        RAISE EXCEPTION 'to must be later than from' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
     PERFORM engine.clear_mapping(p_meter_id, NULL, v_mapping.valid_from, v_mapping.valid_to);
 
     -- Adjoining mappings of the same pair become one: mapping a pair twice leaves what mapping it once does.
@@ -61,16 +58,11 @@ RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_from timestamptz;
-    v_to timestamptz := coalesce(p_to, 'infinity');
 BEGIN
     PERFORM engine.lock_mapping(p_meter_id);
-    v_from := coalesce(p_from, clock_timestamp());
-    IF v_from >= v_to THEN
-        RAISE EXCEPTION 'to must be later than from' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    RETURN engine.clear_mapping(p_meter_id, p_vehicle_id, v_from, v_to);
+    RETURN engine.clear_mapping(
+        p_meter_id, p_vehicle_id, coalesce(p_from, clock_timestamp()), coalesce(p_to, 'infinity')
+    );
 END
 $$;
 COMMENT ON FUNCTION engine.unmap_device(text, text, timestamptz, timestamptz) IS
@@ -96,6 +88,9 @@ AS $$
 DECLARE
     v_cleared public.device_mapping[];
 BEGIN
+    IF p_from >= p_to THEN
+        RAISE EXCEPTION 'to must be later than from' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     WITH cleared AS (
         DELETE FROM public.device_mapping AS m
         WHERE m.meter_id = p_meter_id AND (p_vehicle_id IS NULL OR m.vehicle_id = p_vehicle_id)
@@ -111,7 +106,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION engine.clear_mapping(text, text, timestamptz, timestamptz) IS
-    'Cuts [from, to) out of a meter''s mappings (to one vehicle, or to any when null); false when there was nothing to cut';
+    'Cuts [from, to) out of a meter''s mappings (to one vehicle, or to any when null); false when there was nothing to cut, invalid_parameter_value when to is not later than from';
 
 CREATE OR REPLACE FUNCTION engine.mappings(
     p_meter_id text DEFAULT NULL, p_vehicle_id text DEFAULT NULL, p_at timestamptz DEFAULT NULL
