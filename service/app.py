@@ -14,6 +14,7 @@ from litestar import Litestar, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from service.analytics.routes import analytics_router
+from service.body import MAX_BODY_BYTES, BodyReader
 from service.database import Database
 from service.documentation import Problem, docs_assets_router, openapi_config
 from service.errors import (
@@ -22,6 +23,7 @@ from service.errors import (
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
+    SlowRequestError,
     TooLargeError,
     UnsupportedEncodingError,
 )
@@ -30,7 +32,6 @@ from service.http import AnyRequest
 from service.mappings.routes import mappings_router
 from service.settings import Settings
 from service.status.routes import status_router
-from service.telemetry.body import MAX_BODY_BYTES
 from service.telemetry.copy import open_store
 from service.telemetry.routes import Ingest, telemetry_router
 from service.telemetry.writer import GroupCommitWriter
@@ -43,6 +44,7 @@ _RETRY_AFTER_SECONDS = "1"
 _STATUS: dict[type[EngineError], HTTPStatus] = {
     InvalidRequestError: HTTPStatus.BAD_REQUEST,
     NotFoundError: HTTPStatus.NOT_FOUND,
+    SlowRequestError: HTTPStatus.REQUEST_TIMEOUT,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedEncodingError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -66,7 +68,8 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
         queue_readings=settings.ingest_queue_readings,
         timeout_seconds=timeout,
     )
-    ingest = Ingest(writer, timedelta(seconds=settings.max_clock_skew_seconds))
+    bodies = BodyReader(timeout_seconds=timeout)
+    ingest = Ingest(writer, bodies, timedelta(seconds=settings.max_clock_skew_seconds))
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -84,7 +87,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
     return Litestar(
         route_handlers=[
             telemetry_router(ingest),
-            mappings_router(database),
+            mappings_router(database, bodies),
             analytics_router(database, settings.fleet_cache_seconds),
             status_router(database),
             health_router(database, writer),

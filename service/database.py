@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import socket
+from collections.abc import AsyncIterator
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
@@ -16,6 +20,7 @@ from service.errors import DatabaseUnavailableError, InvalidRequestError
 T = TypeVar("T")
 
 _CONNECT_SECONDS = 5
+_CHECK_SECONDS = 1.0
 
 
 def unavailable(error: Exception) -> DatabaseUnavailableError:
@@ -43,6 +48,33 @@ async def connect(url: str, timeout_seconds: float) -> AsyncConnection:
         raise unavailable(error) from error
 
 
+@contextlib.asynccontextmanager
+async def cut_after(connection: AsyncConnection, seconds: float) -> AsyncIterator[None]:
+    """Cut the connection when its server has not answered in time.
+
+    A server that hangs answers no cancel request either, so waiting for one would hang too; the cut ends the wait with
+    an OperationalError.
+    """
+
+    def cut() -> None:
+        with contextlib.suppress(OSError), socket.socket(fileno=connection.fileno()) as borrowed:
+            try:
+                borrowed.shutdown(socket.SHUT_RDWR)
+            finally:
+                borrowed.detach()
+
+    handle = asyncio.get_running_loop().call_later(seconds, cut)
+    try:
+        yield
+    finally:
+        handle.cancel()
+
+
+async def _check(connection: AsyncConnection) -> None:
+    async with cut_after(connection, _CHECK_SECONDS):
+        await AsyncConnectionPool.check_connection(connection)
+
+
 async def _configure(connection: AsyncConnection) -> None:
     # Answers carry JSON numbers; every numeric that the functions return has at most 15 significant digits.
     connection.adapters.register_loader("numeric", FloatLoader)
@@ -53,9 +85,13 @@ logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 class Database:
-    """A pool of connections for questions: each is one call of a SQL function."""
+    """A pool of connections for questions: each is one call of a SQL function.
+
+    No question takes longer than `timeout_seconds`, and a second more when the server hangs.
+    """
 
     def __init__(self, url: str, *, min_size: int, max_size: int, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
         self._pool = AsyncConnectionPool(
             url,
             min_size=min_size,
@@ -64,7 +100,7 @@ class Database:
             reconnect_timeout=2.0,
             kwargs=_options(timeout_seconds) | {"prepare_threshold": 1},
             configure=_configure,
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             open=False,
             name="read",
         )
@@ -82,9 +118,12 @@ class Database:
 
         Raises InvalidRequestError when an argument cannot be used, DatabaseUnavailableError otherwise.
         """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_seconds
         try:
             async with (
                 self._pool.connection() as connection,
+                cut_after(connection, deadline - loop.time()),
                 connection.cursor(row_factory=class_row(kind)) as cursor,
             ):
                 await cursor.execute(query, arguments)

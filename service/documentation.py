@@ -54,6 +54,7 @@ _EXAMPLES: dict[str, Any] = {
 _PROBLEMS = {
     400: "The request breaks a rule; the problem names the field and the reason",
     404: "Not known",
+    408: "The body did not arrive in time",
     413: "More than 16 MiB or 50,000 readings",
     415: "Unknown Content-Encoding",
     503: "Overloaded, or the database is away; come back after Retry-After seconds",

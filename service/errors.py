@@ -19,6 +19,10 @@ class OverloadedError(EngineError):
     """More readings wait than may wait; the sender should come back later."""
 
 
+class SlowRequestError(EngineError):
+    """A request's body did not arrive in time."""
+
+
 class InvalidReadingError(EngineError):
     """A reading breaks a rule of the contract; sending it again will not help."""
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import multiprocessing
 import os
+import resource
+import signal
+import socket
+import threading
 
 from granian import Granian
 from granian.constants import Interfaces, Loops
@@ -12,16 +17,21 @@ from granian.log import LogLevels
 from litestar import Litestar
 
 from service.app import create_app
+from service.errors import SettingsError
 from service.migrate import apply_settings, migrate
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _URL_VARIABLE = "EV_ENGINE_DATABASE_URL"
+# Devices may keep their connections open between readings: room for two fleets of 10,000, if the system allows.
+_CONNECTIONS = 25_000
+_OTHER_FILES = 300
 
 
 def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
-    """Migrate if asked to, then serve until SIGINT or SIGTERM."""
+    """Migrate if asked to, then serve until SIGINT or SIGTERM; raise SettingsError when the address is taken."""
+    _check_address(settings)
     if migrates:
         edition = migrate(database_url, settings.edition)
         log.info("the schema is up to date (%s edition)", edition)
@@ -36,6 +46,7 @@ def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
         address=settings.host,
         port=settings.port,
         workers=settings.workers,
+        backpressure=_allowed_connections(),
         loop=Loops.uvloop,
         log_level=LogLevels.warning,
         workers_kill_timeout=int(settings.request_timeout_seconds) + 10,
@@ -43,8 +54,38 @@ def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
     ).serve()
 
 
+def _check_address(settings: Settings) -> None:
+    """Workers share their address, so that without this check they would share it with another service too."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except OSError as error:
+        raise SettingsError(f"HOST={settings.host} PORT={settings.port} cannot be used: {error.strerror}") from None
+
+
+def _allowed_connections() -> int:
+    """Return how many connections a worker may hold, raising the process's file limit as far as that needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return _CONNECTIONS if soft == resource.RLIM_INFINITY else max(min(_CONNECTIONS, soft - _OTHER_FILES), 100)
+
+
+def _stop_with_parent() -> None:
+    """Stop this worker when the process that started it is gone: it could neither be reached nor replaced."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def worker_app() -> Litestar:
     """Return the application of a worker process."""
+    threading.Thread(target=_stop_with_parent, name="stop-with-parent", daemon=True).start()
     settings = Settings.from_environment()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s")
     app = create_app(settings, os.environ[_URL_VARIABLE])

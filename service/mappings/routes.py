@@ -10,6 +10,7 @@ from litestar import Router, delete, get, put
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
+from service.body import BodyReader
 from service.database import Database
 from service.documentation import documented
 from service.errors import InvalidRequestError, NotFoundError
@@ -44,8 +45,7 @@ class _Found(Struct, frozen=True):
     found: bool
 
 
-async def _validity(request: AnyRequest) -> Validity:
-    body = await request.body()
+def _validity(body: bytes) -> Validity:
     if not body.strip():
         return Validity()
     try:
@@ -64,16 +64,16 @@ def _device(text: str, field: str) -> str:
         raise InvalidRequestError(explain(error)[1], field) from None
 
 
-def mappings_router(database: Database) -> Router:
+def mappings_router(database: Database, bodies: BodyReader) -> Router:
     """Return the mapping routes."""
 
     @put(
         "/mapping/{meterId:str}/{vehicleId:str}",
-        operation_class=documented(400, 413, 503, body=Validity, needs_body=False),
+        operation_class=documented(400, 408, 413, 415, 503, body=Validity, needs_body=False),
         summary="Map a meter to a vehicle; a new mapping takes over its meter for the whole of its validity",
     )
     async def map_device(meter_id: MeterIdInPath, vehicle_id: VehicleIdInPath, request: AnyRequest) -> Mapping:
-        validity = await _validity(request)
+        validity = _validity(await bodies.read(request))
         mapping = await database.row(
             Mapping,
             "SELECT * FROM engine.map_device(%s, %s, %s, %s)",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Sequence
 
 import psycopg
 from psycopg import AsyncConnection
 
-from service.database import connect, unavailable
+from service.database import connect, cut_after, unavailable
 from service.errors import InvalidReadingError
 from service.telemetry.readings import Row
 
@@ -33,7 +31,7 @@ class CopyStore:
         """Commit rows; see `Store.store`."""
         for attempt in range(_RETRIES + 1):
             try:
-                async with _cut_after(self._connection, self._timeout_seconds):
+                async with cut_after(self._connection, self._timeout_seconds):
                     return await self._store_once(rows)
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as error:
                 # Nothing of ours takes locks in conflicting order; somebody else's session may.
@@ -69,25 +67,3 @@ async def open_store(url: str, timeout_seconds: float) -> AsyncIterator[CopyStor
         yield CopyStore(connection, timeout_seconds)
     finally:
         await connection.close()
-
-
-@contextlib.asynccontextmanager
-async def _cut_after(connection: AsyncConnection, seconds: float) -> AsyncIterator[None]:
-    """Cut the connection when its server has not answered in time.
-
-    A server that hangs answers no cancel request either, so waiting for one would hang too; the cut ends the wait with
-    an OperationalError.
-    """
-
-    def cut() -> None:
-        with contextlib.suppress(OSError), socket.socket(fileno=connection.fileno()) as borrowed:
-            try:
-                borrowed.shutdown(socket.SHUT_RDWR)
-            finally:
-                borrowed.detach()
-
-    handle = asyncio.get_running_loop().call_later(seconds, cut)
-    try:
-        yield
-    finally:
-        handle.cancel()

@@ -10,10 +10,10 @@ from litestar import Response, Router, post
 from litestar.status_codes import HTTP_201_CREATED, HTTP_400_BAD_REQUEST
 from msgspec import Meta, Struct
 
+from service.body import BodyReader
 from service.documentation import documented
 from service.errors import InvalidRequestError, TooLargeError
 from service.http import AnyRequest
-from service.telemetry.body import read_body
 from service.telemetry.readings import (
     Batch,
     MeterReading,
@@ -55,11 +55,12 @@ class Ingest:
     """What the ingest handlers need."""
 
     writer: GroupCommitWriter
+    bodies: BodyReader
     max_clock_skew: timedelta
 
     async def one(self, request: AnyRequest, kind: Any) -> Accepted:
         """Store the one reading in the request; raise InvalidRequestError when it is refused."""
-        reading: Reading = parse_reading(await read_body(request), kind, newest_accepted(self.max_clock_skew))
+        reading: Reading = parse_reading(await self.bodies.read(request), kind, newest_accepted(self.max_clock_skew))
         row = to_row(reading)
         outcome = await self.writer.write([row])
         if outcome.expired:
@@ -70,8 +71,7 @@ class Ingest:
 
     async def batch(self, request: AnyRequest) -> tuple[int, BatchAccepted]:
         """Store the good readings in the request; return the HTTP status and what became of each."""
-        body = await read_body(request)
-        rows, places, refused = parse_batch(body, newest_accepted(self.max_clock_skew))
+        rows, places, refused = parse_batch(await self.bodies.read(request), newest_accepted(self.max_clock_skew))
         if len(rows) + len(refused) > MAX_BATCH_READINGS:
             raise TooLargeError(f"a batch holds at most {MAX_BATCH_READINGS} readings")
         if not rows and not refused:
@@ -96,21 +96,23 @@ def telemetry_router(ingest: Ingest) -> Router:
 
     @post(
         "/",
-        operation_class=documented(400, 413, 415, 503, body=Reading),
+        operation_class=documented(400, 408, 413, 415, 503, body=Reading),
         summary="Store one reading, meter or vehicle by its type",
     )
     async def any_reading(request: AnyRequest) -> Accepted:
         return await ingest.one(request, Reading)
 
     @post(
-        "/meter", operation_class=documented(400, 413, 415, 503, body=MeterReading), summary="Store one meter reading"
+        "/meter",
+        operation_class=documented(400, 408, 413, 415, 503, body=MeterReading),
+        summary="Store one meter reading",
     )
     async def meter_reading(request: AnyRequest) -> Accepted:
         return await ingest.one(request, MeterReading)
 
     @post(
         "/vehicle",
-        operation_class=documented(400, 413, 415, 503, body=VehicleReading),
+        operation_class=documented(400, 408, 413, 415, 503, body=VehicleReading),
         summary="Store one vehicle reading",
     )
     async def vehicle_reading(request: AnyRequest) -> Accepted:
@@ -118,7 +120,7 @@ def telemetry_router(ingest: Ingest) -> Router:
 
     @post(
         "/batch",
-        operation_class=documented(400, 413, 415, 503, body=Batch),
+        operation_class=documented(400, 408, 413, 415, 503, body=Batch),
         summary="Store many readings; the good ones are stored when others are refused",
     )
     async def batch(request: AnyRequest) -> Response[BatchAccepted]:
