@@ -6,6 +6,7 @@ import asyncio
 import zlib
 
 import zstandard
+from litestar.exceptions import InternalServerException
 
 from service.errors import (
     InvalidRequestError,
@@ -31,8 +32,8 @@ class BodyReader:
         """Return the request's body, decompressed as its Content-Encoding says (gzip, zstd or none).
 
         Raises TooLargeError beyond 16 MiB, before or after decompression, SlowRequestError when it has not arrived
-        within `timeout_seconds`, OverloadedError when too many bytes are arriving, InvalidRequestError when it does
-        not decompress, UnsupportedEncodingError for any other encoding.
+        within `timeout_seconds`, OverloadedError when too many bytes are arriving, InvalidRequestError when it ends
+        early or does not decompress, UnsupportedEncodingError for any other encoding.
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -58,6 +59,9 @@ class BodyReader:
                 parts.append(part)
                 size += len(part)
                 self._arriving_bytes += len(part)
+        except InternalServerException:
+            # The framework's word for a connection that ended, or whose framing broke, before the body was complete.
+            raise InvalidRequestError("body is not complete") from None
         finally:
             self._arriving_bytes -= size
         return b"".join(parts)

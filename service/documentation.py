@@ -100,13 +100,14 @@ def _schema(kind: Any) -> dict[str, Any]:
 
 def _problem_responses(statuses: tuple[int, ...]) -> dict[str, Any]:
     media = {"application/problem+json": {"schema": _schema(Problem)}}
-    return {str(status): {"description": _PROBLEMS[status], "content": media} for status in statuses}
+    return {str(status): {"description": _PROBLEMS[status], "content": dict(media)} for status in statuses}
 
 
-def documented(*problems: int, body: Any = None, needs_body: bool = True) -> type[Operation]:
+def documented(*problems: int, body: Any = None, needs_body: bool = True, refusal: Any = None) -> type[Operation]:
     """Return an operation documented with its problems and, if it takes one, its JSON body.
 
-    `body` is a struct or a union of structs; what a route reads by itself, the framework cannot document.
+    `body` is a struct or a union of structs; what a route reads by itself, the framework cannot document. `refusal` is
+    what a 400 may carry instead of a problem.
     """
 
     @dataclass
@@ -115,7 +116,10 @@ def documented(*problems: int, body: Any = None, needs_body: bool = True) -> typ
             if body is not None:
                 media: Any = {"application/json": {"schema": _schema(body)}}
                 self.request_body = RequestBody(content=media, required=needs_body)
-            self.responses = (self.responses or {}) | _problem_responses(problems)
+            answers = _problem_responses(problems)
+            if refusal is not None:
+                answers["400"]["content"] |= {"application/json": {"schema": _schema(refusal)}}
+            self.responses = (self.responses or {}) | answers
 
     return Documented
 

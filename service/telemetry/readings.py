@@ -167,7 +167,8 @@ def _parse_each(document: Any, refused: list[Refused]) -> list[Reading | None]:
 
 def _loads(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        # Decoded here: given bytes, the json module lets encoded surrogates pass.
+        return json.loads(body.decode())
     except (ValueError, RecursionError) as error:
         detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InvalidRequestError(f"body is not valid JSON: {detail}") from None
@@ -179,6 +180,8 @@ def _convert(item: Any, kind: Any) -> Reading:
     except msgspec.ValidationError as error:
         field, reason = explain(error)
         raise InvalidRequestError(reason, field) from None
+    except UnicodeEncodeError:
+        raise InvalidRequestError("holds half of a surrogate pair, which is no character") from None
     return reading
 
 

@@ -120,7 +120,7 @@ def telemetry_router(ingest: Ingest) -> Router:
 
     @post(
         "/batch",
-        operation_class=documented(400, 408, 413, 415, 503, body=Batch),
+        operation_class=documented(400, 408, 413, 415, 503, body=Batch, refusal=BatchAccepted),
         summary="Store many readings; the good ones are stored when others are refused",
     )
     async def batch(request: AnyRequest) -> Response[BatchAccepted]:

@@ -12,11 +12,11 @@ from service.app import create_app
 from service.settings import Settings
 
 OPERATIONS = {
-    ("post", "/v1/telemetry"): {201, 400, 413, 415, 503},
-    ("post", "/v1/telemetry/meter"): {201, 400, 413, 415, 503},
-    ("post", "/v1/telemetry/vehicle"): {201, 400, 413, 415, 503},
-    ("post", "/v1/telemetry/batch"): {201, 400, 413, 415, 503},
-    ("put", "/v1/telemetry/mapping/{meterId}/{vehicleId}"): {200, 400, 503},
+    ("post", "/v1/telemetry"): {201, 400, 408, 413, 415, 503},
+    ("post", "/v1/telemetry/meter"): {201, 400, 408, 413, 415, 503},
+    ("post", "/v1/telemetry/vehicle"): {201, 400, 408, 413, 415, 503},
+    ("post", "/v1/telemetry/batch"): {201, 400, 408, 413, 415, 503},
+    ("put", "/v1/telemetry/mapping/{meterId}/{vehicleId}"): {200, 400, 408, 413, 415, 503},
     ("delete", "/v1/telemetry/mapping/{meterId}/{vehicleId}"): {204, 400, 404, 503},
     ("get", "/v1/telemetry/mappings"): {200, 400, 503},
     ("get", "/v1/analytics/performance/{vehicleId}"): {200, 400, 404, 503},

@@ -158,6 +158,16 @@ def test_the_accepted_age_follows_the_retention_of_each_history(client, connecti
     assert client.post("/v1/telemetry", json=meter_reading(timestamp=ago(days=1.9))).status_code == 201
 
 
+@pytest.mark.parametrize("surrogate", [rb"\ud800", b"\xed\xa0\x80"], ids=["escaped", "encoded"])
+def test_half_a_surrogate_pair_is_refused_wherever_it_stands(client, surrogate):
+    text = json.dumps(METER).encode()
+    for place in (b"meter", b"METER-001", b"timestamp", b"type"):
+        bad = text.replace(place, surrogate, 1)
+        response = client.post("/v1/telemetry", content=bad)
+        assert response.status_code == 400, (bad, response.text)
+        assert client.post("/v1/telemetry/batch", content=b'{"readings": [' + bad + b"]}").status_code == 400
+
+
 NO_READINGS = [
     *(b"", b"{", b"[]", b"null", b'"text"', b"7", b"\xff\xfe", b'{"type": "meter"'),
     *(b"[" * 100_000, b'{"x":' * 100_000),

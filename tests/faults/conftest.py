@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,6 +43,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if tally.lines:
         terminalreporter.write_sep("=", "faults")
         for line in tally.table():
+            terminalreporter.write_line(line)
+    if tally.hostile:
+        terminalreporter.write_sep("=", "hostile input")
+        for line in tally.hostile_table():
             terminalreporter.write_line(line)
 
 
@@ -137,7 +142,17 @@ def session(postmaster: Postmaster) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
+def answered(edition: str, request: pytest.FixtureRequest) -> Counter[int]:
+    """The statuses that hostile input was answered with."""
+    return request.config.stash[TALLY].hostile.setdefault((_title(request), edition), Counter())
+
+
+@pytest.fixture
 def trial(edition: str, request: pytest.FixtureRequest) -> Trial:
     """The experiment: readings before, during and after the fault, and the account of them."""
-    name = request.node.originalname.removeprefix("test_").replace("_", " ")
-    return Trial(f"F{next(NUMBERS)}", request.config.stash[TALLY].line(name, edition))
+    return Trial(f"F{next(NUMBERS)}", request.config.stash[TALLY].line(_title(request), edition))
+
+
+def _title(request: pytest.FixtureRequest) -> str:
+    title: str = request.node.originalname.removeprefix("test_").replace("_", " ")
+    return title

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 COLUMNS = (
@@ -30,9 +31,10 @@ class Line:
 
 @dataclass
 class Tally:
-    """Lines by fault and edition."""
+    """Lines, and statuses of the answers to hostile input (0: connection ended), by test and edition."""
 
     lines: dict[tuple[str, str], Line] = field(default_factory=dict)
+    hostile: dict[tuple[str, str], Counter[int]] = field(default_factory=dict)
 
     def line(self, fault: str, edition: str) -> Line:
         return self.lines.setdefault((fault, edition), Line())
@@ -48,3 +50,11 @@ class Tally:
             )
             rows.append([str(value).ljust(width) for value, (_, width) in zip(values, COLUMNS, strict=True)])
         return ["  ".join(row).rstrip() for row in rows]
+
+    def hostile_table(self) -> list[str]:
+        """Return what was answered to hostile input as text."""
+        return [
+            f"{name:54}  {edition:9}  {counts.total():6} requests: "
+            + ", ".join(f"{status or 'no answer'} x {counts[status]}" for status in sorted(counts))
+            for (name, edition), counts in sorted(self.hostile.items())
+        ]
