@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from fix_service import now
 from staging import ingest, meter, refresh, vehicle
 
+WRITERS, ROUNDS = 3, 40
 TODAY = now().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -99,6 +101,32 @@ def test_readings_older_than_what_was_dropped_are_refused_even_when_retention_is
     old = [meter("M1", days_ago(10, 13), 5), vehicle("V1", days_ago(10, 13), 4), meter("M1", days_ago(1, 13), 5)]
     assert ingest(aged, *old) == ([], [0, 1])
     assert performance(aged) == (145, 112, 14)
+
+
+def test_readings_that_come_in_while_history_is_dropped_are_neither_lost_nor_doubled(aged, connect):
+    answer = performance(aged)
+
+    def report(number: int) -> None:
+        connection = connect()
+        for minute in range(ROUNDS):
+            late = [meter(f"W{number}", days_ago(day, 1 + minute / 60), 1) for day in range(1, 5)]
+            assert ingest(connection, *late, *late[:1]) == ([4], [])
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        writers = [pool.submit(report, number) for number in range(WRITERS)]
+        days = 13
+        while days > 5 or not all(writer.done() for writer in writers):
+            days = max(days - 1, 5)
+            shorten(aged, f"{days} days")
+            refresh(aged)
+        for writer in writers:
+            writer.result()
+    reports = "SELECT sum(kwh_consumed_ac) FROM meter_telemetry_history WHERE meter_id LIKE 'W%'"
+    rolled_up = "SELECT sum(total_kwh_consumed_ac) FROM meter_telemetry_daily WHERE meter_id LIKE 'W%'"
+    refresh(aged)
+    assert aged.execute(reports).fetchone() == aged.execute(rolled_up).fetchone() == (WRITERS * ROUNDS * 4,)
+    assert performance(aged) == answer
+    assert aged.execute("SELECT min(ts) FROM meter_telemetry_history").fetchone()[0] >= now() - timedelta(days=7)
 
 
 def test_the_streams_are_kept_apart(aged):

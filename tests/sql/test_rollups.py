@@ -33,6 +33,22 @@ def test_rollups_equal_raw_sums(connection):
         assert_rollups_are_exact(connection)
 
 
+def test_readings_at_the_edges_of_hours_days_and_chunks_count_once_in_their_own(connection):
+    """An hour's first and last microsecond, for two days: chunks and days begin at whole hours of UTC too."""
+    connection.execute("SELECT FROM engine.map_device('M1', 'V1')")
+    edges = [moment(hour) for hour in range(47)]
+    for edge in edges:
+        last = edge + timedelta(hours=1) - MICROSECOND
+        ingest(connection, meter("M1", edge, 1), meter("M1", last, 2), vehicle("V1", edge, 0.5), vehicle("V1", last, 1))
+    for _ in range(2):
+        for edge in edges:
+            assert energies(connection, end=edge + timedelta(hours=1), hours=1) == (3, 1.5, 2)
+        assert energies(connection, end=edges[-1], hours=len(edges) - 1) == (138, 69, 92)
+        assert energies(connection, end=edges[24] + MICROSECOND, hours=24) == (72, 36, 48)
+        refresh(connection)
+        assert_rollups_are_exact(connection)
+
+
 def test_late_rows_count_at_once_after_a_refresh(connection):
     connection.execute("SELECT FROM engine.map_device('M1', 'V1')")
     ingest(connection, meter("M1", moment(10), 2), vehicle("V1", moment(10), 1))
