@@ -31,56 +31,70 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_horizon engine.horizon := engine.lock_horizon();
+    v_has_meters boolean;
+    v_has_vehicles boolean;
 BEGIN
     PERFORM engine.announce_ingest();
     expired := engine.take_expired(v_horizon.meter_history_from, v_horizon.vehicle_history_from);
     duplicates := '{}';
 
-    BEGIN
-        INSERT INTO public.meter_telemetry_history (meter_id, ts, kwh_consumed_ac, voltage)
-        SELECT s.device_id, s.ts, s.energy * 0.0001, s.voltage_or_temp * 0.0001
-        FROM pg_temp.staged AS s
-        WHERE NOT s.is_vehicle
-        ORDER BY s.device_id, s.ts;
-    EXCEPTION WHEN unique_violation THEN
-        WITH stored AS (
+    SELECT coalesce(bool_or(NOT s.is_vehicle), false), coalesce(bool_or(s.is_vehicle), false)
+    INTO v_has_meters, v_has_vehicles
+    FROM pg_temp.staged AS s;
+
+    IF v_has_meters THEN
+        BEGIN
             INSERT INTO public.meter_telemetry_history (meter_id, ts, kwh_consumed_ac, voltage)
             SELECT s.device_id, s.ts, s.energy * 0.0001, s.voltage_or_temp * 0.0001
             FROM pg_temp.staged AS s
             WHERE NOT s.is_vehicle
-            ORDER BY s.device_id, s.ts, s.ordinal
-            ON CONFLICT DO NOTHING
-            RETURNING meter_id, ts
-        )
-        SELECT duplicates || engine.take_duplicates(false, array_agg(stored.meter_id), array_agg(stored.ts))
-        INTO duplicates
-        FROM stored;
-    END;
+            ORDER BY s.device_id, s.ts;
+        EXCEPTION WHEN unique_violation THEN
+            WITH stored AS (
+                INSERT INTO public.meter_telemetry_history (meter_id, ts, kwh_consumed_ac, voltage)
+                SELECT s.device_id, s.ts, s.energy * 0.0001, s.voltage_or_temp * 0.0001
+                FROM pg_temp.staged AS s
+                WHERE NOT s.is_vehicle
+                ORDER BY s.device_id, s.ts, s.ordinal
+                ON CONFLICT DO NOTHING
+                RETURNING meter_id, ts
+            )
+            SELECT duplicates || engine.take_duplicates(false, array_agg(stored.meter_id), array_agg(stored.ts))
+            INTO duplicates
+            FROM stored;
+        END;
+    END IF;
 
-    BEGIN
-        INSERT INTO public.vehicle_telemetry_history (vehicle_id, ts, soc, kwh_delivered_dc, battery_temp)
-        SELECT s.device_id, s.ts, s.soc * 0.0001, s.energy * 0.0001, s.voltage_or_temp * 0.0001
-        FROM pg_temp.staged AS s
-        WHERE s.is_vehicle
-        ORDER BY s.device_id, s.ts;
-    EXCEPTION WHEN unique_violation THEN
-        WITH stored AS (
+    IF v_has_vehicles THEN
+        BEGIN
             INSERT INTO public.vehicle_telemetry_history (vehicle_id, ts, soc, kwh_delivered_dc, battery_temp)
             SELECT s.device_id, s.ts, s.soc * 0.0001, s.energy * 0.0001, s.voltage_or_temp * 0.0001
             FROM pg_temp.staged AS s
             WHERE s.is_vehicle
-            ORDER BY s.device_id, s.ts, s.ordinal
-            ON CONFLICT DO NOTHING
-            RETURNING vehicle_id, ts
-        )
-        SELECT duplicates || engine.take_duplicates(true, array_agg(stored.vehicle_id), array_agg(stored.ts))
-        INTO duplicates
-        FROM stored;
-    END;
+            ORDER BY s.device_id, s.ts;
+        EXCEPTION WHEN unique_violation THEN
+            WITH stored AS (
+                INSERT INTO public.vehicle_telemetry_history (vehicle_id, ts, soc, kwh_delivered_dc, battery_temp)
+                SELECT s.device_id, s.ts, s.soc * 0.0001, s.energy * 0.0001, s.voltage_or_temp * 0.0001
+                FROM pg_temp.staged AS s
+                WHERE s.is_vehicle
+                ORDER BY s.device_id, s.ts, s.ordinal
+                ON CONFLICT DO NOTHING
+                RETURNING vehicle_id, ts
+            )
+            SELECT duplicates || engine.take_duplicates(true, array_agg(stored.vehicle_id), array_agg(stored.ts))
+            INTO duplicates
+            FROM stored;
+        END;
+    END IF;
 
     PERFORM engine.take_status_turn();
-    PERFORM engine.update_meter_state();
-    PERFORM engine.update_vehicle_state();
+    IF v_has_meters THEN
+        PERFORM engine.update_meter_state();
+    END IF;
+    IF v_has_vehicles THEN
+        PERFORM engine.update_vehicle_state();
+    END IF;
     PERFORM engine.note_stale_hours(v_horizon.promised_before);
 END
 $$;
