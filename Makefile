@@ -39,8 +39,8 @@ test-properties: install-dev ## compare every answer with a plain model, over ra
 	@$(BIN)/python -m pytest tests/properties
 
 .PHONY: test-faults
-test-faults: install-dev ## kill, hang and overload the service and its database
-	@$(BIN)/python -m pytest tests/faults
+test-faults: install-dev ## kill, hang and overload the service and its database (REPETITIONS=20)
+	@$(BIN)/python -m pytest tests/faults --repetitions $(or $(REPETITIONS),1)
 
 .PHONY: up
 up: .env-password ## start the service with TimescaleDB in containers

@@ -12,7 +12,7 @@ import socket
 import threading
 
 from granian import Granian
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from litestar import Litestar
 
@@ -47,6 +47,8 @@ def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
         port=settings.port,
         workers=settings.workers,
         backpressure=_allowed_connections(),
+        # HTTP/2 comes from the proxy, if at all; without it, a connection that never says anything is closed in time.
+        http=HTTPModes.http1,
         loop=Loops.uvloop,
         log_level=LogLevels.warning,
         workers_kill_timeout=int(settings.request_timeout_seconds) + 10,

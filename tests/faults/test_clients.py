@@ -18,6 +18,7 @@ from trial import stay
 VANISHING_ROUNDS = 300
 MANY = 1500
 OTHERS_SECONDS = 2.0
+SILENCE_SECONDS = 30
 
 
 def test_clients_vanish(trial, postmaster, service, repetition):
@@ -57,6 +58,16 @@ def test_slow_body_is_refused(service, edition):
         connection.sendall(encode("POST", "/v1/telemetry", {"x": "y" * 500})[:-500])
         connection.settimeout(REQUEST_TIMEOUT_SECONDS + 2)
         assert connection.recv(64).startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("first", [b"", b"POST /v1/telemetry HTTP/1.1\r\nHo"], ids=["nothing", "part-of-a-head"])
+def test_silent_connection_is_closed(service, edition, is_long, first):
+    if not is_long:
+        pytest.skip(f"takes {SILENCE_SECONDS} s: part of the long run")
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(first)
+        connection.settimeout(SILENCE_SECONDS + 5)
+        assert connection.recv(64) == b""
 
 
 def vanish(port: int, ledger: Ledger, rounds: int) -> None:
