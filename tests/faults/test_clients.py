@@ -6,7 +6,8 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Thread
 
 import pytest
 from connection import encode
@@ -15,10 +16,13 @@ from postmaster import wait_for
 from serving import REQUEST_TIMEOUT_SECONDS
 from trial import stay
 
+from service.body import MAX_ARRIVING_BYTES
+
 VANISHING_ROUNDS = 300
 MANY = 1500
 OTHERS_SECONDS = 2.0
 SILENCE_SECONDS = 30
+LARGE_BODIES, LARGE_BYTES, LARGE_MEMORY_MB = 12, 15_000_000, 200
 
 
 def test_clients_vanish(trial, postmaster, service, repetition):
@@ -58,6 +62,41 @@ def test_slow_body_is_refused(service, edition):
         connection.sendall(encode("POST", "/v1/telemetry", {"x": "y" * 500})[:-500])
         connection.settimeout(REQUEST_TIMEOUT_SECONDS + 2)
         assert connection.recv(64).startswith(b"HTTP/1.1 408")
+
+
+def test_many_large_bodies_at_once_are_refused_before_memory_runs_out(service, edition):
+    """Each of them allowed, none of them complete."""
+    part = encode("POST", "/v1/telemetry", {"x": "y" * LARGE_BYTES})[: -LARGE_BYTES // 16]
+    memory = service.rss_mb()
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", service.port))) for _ in range(LARGE_BODIES)
+        ]
+        senders = [Thread(target=send_as_far_as_taken, args=(connection, part)) for connection in connections]
+        for sender in senders:
+            sender.start()
+        statuses = [receive_status(connection) for connection in connections]
+        for sender in senders:
+            sender.join()
+        # Those that had room to arrive are told that they took too long; the others were turned away, some so early that
+        # the answer was lost on a connection that still sent.
+        assert 1 <= statuses.count("408") <= MAX_ARRIVING_BYTES // len(part)
+        assert set(statuses) <= {"408", "503", ""}
+        assert service.rss_mb() < memory + LARGE_MEMORY_MB
+    assert service.ready()
+
+
+def send_as_far_as_taken(connection: socket.socket, content: bytes) -> None:
+    with suppress(OSError):
+        connection.sendall(content)
+
+
+def receive_status(connection: socket.socket) -> str:
+    """Return the status of the answer; "" when the connection ended without one."""
+    connection.settimeout(REQUEST_TIMEOUT_SECONDS * 2 + 2)
+    with suppress(ConnectionResetError):
+        return connection.recv(64)[9:12].decode()
+    return ""
 
 
 @pytest.mark.parametrize("first", [b"", b"POST /v1/telemetry HTTP/1.1\r\nHo"], ids=["nothing", "part-of-a-head"])
