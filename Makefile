@@ -64,8 +64,8 @@ rollback: install ## undo the newest migration (ALL=1: every one; data is lost)
 	@$(ENGINE) rollback $(if $(ALL),--all)
 
 .PHONY: psql
-psql: install ## open psql on the service's database
-	@$(ENGINE) psql
+psql: install ## open psql on the service's database (ROLE=analyst: read only)
+	@$(ENGINE) psql $(if $(ROLE),--role $(ROLE))
 
 .PHONY: simulate
 simulate: install ## send a simulated fleet to the running service (ARGS='--devices 100')
