@@ -15,6 +15,7 @@ from service.simulate.fleet import vehicle_id
 from tests.bench.figure import Figure, percentile
 from tests.bench.history import load_history
 from tests.bench.options import Options
+from tests.bench.panels import measure_panels
 from tests.bench.readings import Batches
 from tests.bench.stage import Stage, minutes_for, open_stage
 
@@ -129,6 +130,7 @@ def _measure_size(stage: Stage, rows: int) -> list[Figure]:
         Figure(part, "load history", rows / load_seconds, "rows/s", note=f"a reading each {step} min; vacuum included"),
         Figure(part, "roll it up", refresh_seconds, "s"),
         Figure(part, "answers that differ from raw sums", differences, "", below=1, note=f"{_CHECKED} vehicles, fleet"),
+        *measure_panels(stage, part, datetime.now(UTC)),
         *_measure_answers(stage, client, part),
     ]
     client.close()
@@ -160,6 +162,7 @@ def _measure_answers(stage: Stage, client: Client, part: str) -> list[Figure]:
         worst = now.replace(minute=9, second=59) - timedelta(hours=1 if now.minute < 10 else 0)
         with stage.connect() as connection:
             connection.execute("UPDATE engine.horizon SET rolled_up_before = rolled_up_before - interval '1 hour'")
+        figures += measure_panels(stage, part, worst, " at hh:10")
         name = "fleet efficiency, computed at hh:10"
         figures += _time(client, part, name, lambda n: fleet_path + _end(worst, n), count // 5, 400)
     same = fleet_path + _end(now, -1)
