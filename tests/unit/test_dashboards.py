@@ -127,3 +127,20 @@ def test_every_password_that_the_containers_need_is_made_by_make_up(tmp_path):
     assert set(made) == needed == {"DB_PASSWORD", "ANALYST_PASSWORD", "GRAFANA_PASSWORD"}
     assert made.pop("DB_PASSWORD") == "mine"
     assert all(re.fullmatch("[a-zA-Z0-9]{32}", password) for password in made.values())
+
+
+@pytest.mark.parametrize(
+    ("target", "command"),
+    [
+        ("psql", "ev-engine psql --role analyst"),
+        ("dashboards", "docker compose --profile dashboards up"),
+        ("down", "docker compose --profile dashboards down"),
+    ],
+)
+def test_make_runs_what_its_help_says(target, command):
+    done = subprocess.run(
+        ["make", "--dry-run", target, "ROLE=analyst"], cwd=TOP, capture_output=True, text=True, check=True
+    )
+    assert command in done.stdout
+    listed = subprocess.run(["make", "help"], cwd=TOP, capture_output=True, text=True, check=True).stdout
+    assert re.search(rf"^  {target} +\w", listed, re.MULTILINE)
