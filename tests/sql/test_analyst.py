@@ -53,6 +53,7 @@ def test_every_function_can_be_called(analyst):
         "fleet_overview()",
         "vehicle_energy(now() - interval '1 year', now())",
         "fleet_trend(now() - interval '1 year', now())",
+        "whole_hours(now() - interval '1 year', now())",
     ):
         assert analyst.execute(f"SELECT * FROM {call}").fetchone(), call
 

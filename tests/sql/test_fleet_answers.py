@@ -90,7 +90,23 @@ def test_the_status_is_that_of_the_configured_thresholds(connection):
     assert statuses == ["excellent", "good", "warning", "warning", "unknown"]
 
 
-@pytest.mark.parametrize("name", ["vehicle_energy", "fleet_trend"])
+def test_whole_hours_end_where_rollups_do(connection):
+    def hours(start, end):
+        return connection.execute("SELECT * FROM whole_hours(%s, %s)", [start, end]).fetchone()
+
+    ingest(connection, meter("M1", moment(1)), vehicle("V1", moment(1)))
+    refresh(connection)
+    assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(24), 24)
+    assert hours(moment(3), moment(4)) == (moment(3), moment(4), 1)
+    assert hours(moment(3.2), moment(3.4)) == (moment(3), moment(4), 1)
+    connection.execute("UPDATE engine.horizon SET rolled_up_before = %s", [moment(20)])
+    assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(20), 20)
+    assert hours(moment(20), moment(20.5)) == (moment(20), moment(21), 1)
+    connection.execute("UPDATE engine.horizon SET trusted = false")
+    assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(25), 25)
+
+
+@pytest.mark.parametrize("name", ["vehicle_energy", "fleet_trend", "whole_hours"])
 def test_a_period_that_is_none_is_refused(connection, name):
     for period in ("now(), now()", "now(), now() - interval '1 hour'", "NULL, now()", "'-infinity', now()"):
         with pytest.raises(psycopg.errors.InvalidParameterValue):
