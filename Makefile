@@ -46,14 +46,20 @@ test-faults: install-dev ## kill, hang and overload the service and its database
 up: .env-password ## start the service with TimescaleDB in containers
 	docker compose up --build --detach --wait
 
+.PHONY: dashboards
+dashboards: .env-password ## start the same with Prometheus and Grafana (http://127.0.0.1:3001)
+	docker compose --profile dashboards up --build --detach --wait
+	@echo "Grafana: http://127.0.0.1:3001, user admin, password GRAFANA_PASSWORD in .env"
+
 .PHONY: .env-password
 .env-password:
-	@grep -qs '^DB_PASSWORD=' .env || (umask 077; printf 'DB_PASSWORD=%s\n' \
-		"$$(LC_ALL=C tr -dc 'a-zA-Z0-9' < /dev/urandom | head -c 32)" >> .env)
+	@for name in DB_PASSWORD ANALYST_PASSWORD GRAFANA_PASSWORD; do \
+		grep -qs "^$$name=" .env || (umask 077; printf '%s=%s\n' $$name \
+			"$$(LC_ALL=C tr -dc 'a-zA-Z0-9' < /dev/urandom | head -c 32)" >> .env); done
 
 .PHONY: down
 down: ## stop the containers (their data stays)
-	docker compose down
+	docker compose --profile dashboards down
 
 .PHONY: migrate
 migrate: install ## bring the database's schema up to date
@@ -64,8 +70,8 @@ rollback: install ## undo the newest migration (ALL=1: every one; data is lost)
 	@$(ENGINE) rollback $(if $(ALL),--all)
 
 .PHONY: psql
-psql: install ## open psql on the service's database
-	@$(ENGINE) psql
+psql: install ## open psql on the service's database (ROLE=analyst: read only)
+	@$(ENGINE) psql $(if $(ROLE),--role $(ROLE))
 
 .PHONY: simulate
 simulate: install ## send a simulated fleet to the running service (ARGS='--devices 100')

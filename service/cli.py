@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from service.embedded import open_database
+from service.embedded import login_as, open_database
 from service.errors import EngineError
 from service.settings import Settings
 from service.simulate.command import simulate
@@ -90,14 +90,18 @@ def rollback(everything: bool) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--role", type=click.Choice(["analyst"]), help="Log in as this role: it reads, and can write nothing.")
 @click.argument("arguments", nargs=-1)
 @_clear_errors
-def psql(arguments: tuple[str, ...]) -> None:
+def psql(role: str | None, arguments: tuple[str, ...]) -> None:
     """Open psql on the service's database; further arguments go to psql."""
     settings = _settings()
     with open_database(settings) as database:
+        # A login of its own: what SET ROLE gives up, RESET ROLE takes back.
+        url = login_as(database.url, role) if role else database.url
+        password = {"PGPASSWORD": settings.analyst_password} if role and settings.analyst_password else {}
         try:
-            status = subprocess.call(["psql", database.url, *arguments], env=os.environ)
+            status = subprocess.call(["psql", url, *arguments], env=os.environ | password)
         except FileNotFoundError:
             raise click.ClickException("psql is not installed: install PostgreSQL's client") from None
     sys.exit(status)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from service.cluster import Cluster
 from service.errors import DatabaseUnavailableError
@@ -48,3 +49,9 @@ def open_database(settings: Settings) -> Iterator[Database]:
         others = ", ".join(cluster.others())
         untouched = f"; the data in {others} beside it stays untouched" if others else ""
         yield Database(cluster.url(settings.db_name), f"private {why}, {state} in {cluster.path}{untouched}")
+
+
+def login_as(url: str, role: str) -> str:
+    """Return a connection string for another role on the same database, without the first one's password."""
+    parameters = {name: str(value) for name, value in conninfo_to_dict(url).items() if name != "password"}
+    return make_conninfo(**parameters | {"user": role})

@@ -69,8 +69,8 @@ def rollback(url: str, everything: bool = False) -> list[str]:
 
 
 def apply_settings(url: str, settings: Settings) -> None:
-    """Hand the thresholds to the database, where HTTP and SQL share them."""
-    with _connect(url) as connection:
+    """Hand the thresholds to the database, where HTTP and SQL share them, and role analyst its password if given."""
+    with _connect(url) as connection, connection.transaction():
         connection.execute(
             "SELECT engine.apply_settings(%s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::text)",
             [
@@ -85,6 +85,15 @@ def apply_settings(url: str, settings: Settings) -> None:
                 settings.fleet_timezone,
             ],
         )
+        # The row of settings is locked by now: of several services that start, one at a time changes the role.
+        if settings.analyst_password:
+            set_analyst_password(connection, settings.analyst_password)
+
+
+def set_analyst_password(connection: Connection[Any], password: str) -> None:
+    """Give role analyst a password, hashed here: the database never sees it."""
+    verifier = connection.pgconn.encrypt_password(password.encode(), b"analyst", b"scram-sha-256").decode()
+    connection.execute("SELECT engine.set_analyst_password(%s)", [verifier])
 
 
 def _connect(url: str) -> Connection[Any]:

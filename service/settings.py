@@ -69,6 +69,7 @@ class Settings:
     db_username: str = _setting("DB_USERNAME", "postgres")
     db_password: str = _setting("DB_PASSWORD", "postgres")
     db_name: str = _setting("DB_NAME", "ev_ingestion")
+    analyst_password: str | None = _setting("ANALYST_PASSWORD", None)
     db_pool_min: int = _setting("DB_POOL_MIN", 10, _number(int, 1, 1000))
     db_pool_max: int = _setting("DB_POOL_MAX", 100, _number(int, 1, 1000))
     data_dir: Path = _setting("DATA_DIR", Path(".data"), Path)

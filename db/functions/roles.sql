@@ -1,28 +1,73 @@
 -- Applied last: what each role may do with everything above.
+
+-- Without a password nobody logs in as analyst but where the server trusts its clients anyway (the private database).
+-- The settings are defaults for those who log in as analyst, and a session may change them: a long question stays
+-- possible. That nothing can be written rests on the privileges below alone.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'analyst') THEN
-        CREATE ROLE analyst NOLOGIN;
+        CREATE ROLE analyst LOGIN;
+        ALTER ROLE analyst SET statement_timeout = '60s';
+        ALTER ROLE analyst SET idle_in_transaction_session_timeout = '5min';
+        ALTER ROLE analyst SET default_transaction_read_only = on;
+        ALTER ROLE analyst SET timezone = 'UTC';
     END IF;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN
     -- Another database of this cluster was migrated at the same moment.
     NULL;
 END
 $$;
+
+-- From nothing: what an older version granted and this one does not is gone.
+REVOKE ALL ON ALL TABLES IN SCHEMA engine FROM analyst;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA engine FROM PUBLIC, analyst;
+REVOKE ALL ON ALL PROCEDURES IN SCHEMA engine FROM PUBLIC, analyst;
+
 GRANT USAGE ON SCHEMA public, engine TO analyst;
 GRANT SELECT ON
     public.meter_telemetry_history, public.vehicle_telemetry_history,
     public.meter_telemetry_hourly, public.meter_telemetry_daily,
     public.vehicle_telemetry_hourly, public.vehicle_telemetry_daily,
-    public.meter_current_status, public.vehicle_current_status, public.device_mapping,
-    engine.settings, engine.retention, engine.horizon, engine.stale_hour
+    public.meter_current_status, public.vehicle_current_status, public.device_mapping
 TO analyst;
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA engine FROM PUBLIC;
-REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA engine FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     public.vehicle_performance(text, integer, timestamptz, text),
     public.vehicle_trend(text, integer, timestamptz),
+    public.vehicle_energy(timestamptz, timestamptz),
     public.fleet_efficiency(integer, timestamptz),
+    public.fleet_trend(timestamptz, timestamptz),
+    public.whole_hours(timestamptz, timestamptz),
     public.fleet_overview()
 TO analyst;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA engine TO analyst;
+
+-- What the relations and functions above are made of runs as the analyst too.
+GRANT SELECT ON engine.settings, engine.horizon, engine.stale_hour TO analyst;
+GRANT EXECUTE ON FUNCTION
+    engine.edition(),
+    engine.day_total(date, date, numeric, numeric),
+    engine.period_start(integer, timestamptz),
+    engine.check_period(timestamptz, timestamptz),
+    engine.efficiency_ratio(numeric, numeric),
+    engine.efficiency_status(numeric),
+    engine.efficiency_status(numeric, engine.settings),
+    engine.efficiency_warning(numeric),
+    engine.rollups_until(),
+    engine.split_period(timestamptz, timestamptz),
+    engine.meter_hours(text, timestamptz, timestamptz),
+    engine.raw_meter_hours(text, timestamptz, timestamptz),
+    engine.vehicle_hours(text, timestamptz, timestamptz),
+    engine.raw_vehicle_hours(text, timestamptz, timestamptz),
+    engine.vehicle_meter_hours(text, timestamptz, timestamptz, text),
+    engine.fleet_energy(timestamptz, timestamptz),
+    engine.fleet_meter_energy(timestamptz, timestamptz),
+    engine.rolled_up_fleet_meter_energy(timestamptz, timestamptz),
+    engine.raw_fleet_meter_energy(timestamptz, timestamptz),
+    engine.fleet_vehicle_energy(timestamptz, timestamptz),
+    engine.rolled_up_fleet_vehicle_energy(timestamptz, timestamptz),
+    engine.raw_fleet_vehicle_energy(timestamptz, timestamptz),
+    engine.fleet_shared_meter_energy(timestamptz, timestamptz),
+    engine.fleet_meter_hours(timestamptz, timestamptz),
+    engine.raw_fleet_meter_hours(timestamptz, timestamptz),
+    engine.fleet_vehicle_hours(timestamptz, timestamptz),
+    engine.raw_fleet_vehicle_hours(timestamptz, timestamptz)
+TO analyst;

@@ -15,6 +15,7 @@ from service.simulate.fleet import vehicle_id
 from tests.bench.figure import Figure, percentile
 from tests.bench.history import load_history
 from tests.bench.options import Options
+from tests.bench.panels import measure_panels
 from tests.bench.readings import Batches
 from tests.bench.stage import Stage, minutes_for, open_stage
 
@@ -137,7 +138,7 @@ def _measure_size(stage: Stage, rows: int) -> list[Figure]:
 
 def _measure_answers(stage: Stage, client: Client, part: str) -> list[Figure]:
     rng = random.Random(1)
-    now = datetime.now(UTC)
+    now = end = datetime.now(UTC)
     count = 100 if stage.options.quick else 300
 
     def vehicle(_: int) -> str:
@@ -156,16 +157,16 @@ def _measure_answers(stage: Stage, client: Client, part: str) -> list[Figure]:
         asked = count // 5 if name.startswith("fleet") else count
         figures += _time(client, part, name, path, asked, _TARGETS[name])
     if stage.options.edition == "timescale":
-        # Ten minutes past the hour the hour before is rolled up; just before that, most is still read from raw history.
-        worst = now.replace(minute=9, second=59) - timedelta(hours=1 if now.minute < 10 else 0)
+        # From here on as it is ten minutes past the hour: the hour before is about to be rolled up, and still read raw.
+        end = now.replace(minute=9, second=59) - timedelta(hours=1 if now.minute < 10 else 0)
         with stage.connect() as connection:
             connection.execute("UPDATE engine.horizon SET rolled_up_before = rolled_up_before - interval '1 hour'")
         name = "fleet efficiency, computed at hh:10"
-        figures += _time(client, part, name, lambda n: fleet_path + _end(worst, n), count // 5, 400)
+        figures += _time(client, part, name, lambda n: fleet_path + _end(end, n), count // 5, 400)
     same = fleet_path + _end(now, -1)
     client.get(same)
     figures += _time(client, part, "fleet efficiency, cached", lambda _: same, count, 5)
-    return figures
+    return figures + measure_panels(stage, part, end)
 
 
 def _time(

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import psycopg
 import pytest
 from fix_service import now
 from fleet import moment
 from staging import ingest, meter, refresh, vehicle
+
+from service.embedded import login_as
+from service.migrate import apply_settings
+from service.settings import Settings
+
+PASSWORD = "it's a secret"
 
 RELATIONS = [
     "meter_telemetry_history", "vehicle_telemetry_history", "meter_telemetry_hourly", "meter_telemetry_daily",
@@ -37,6 +51,9 @@ def test_every_function_can_be_called(analyst):
         "vehicle_trend('VEHICLE', 8760)",
         "fleet_efficiency(8760)",
         "fleet_overview()",
+        "vehicle_energy(now() - interval '1 year', now())",
+        "fleet_trend(now() - interval '1 year', now())",
+        "whole_hours(now() - interval '1 year', now())",
     ):
         assert analyst.execute(f"SELECT * FROM {call}").fetchone(), call
 
@@ -75,11 +92,93 @@ def test_the_engine_cannot_be_changed(analyst):
             analyst.execute(statement)
 
 
-def test_the_role_cannot_log_in_by_itself_and_has_no_special_power(connection):
+def test_of_the_engine_an_analyst_may_only_read_what_answers_are_made_of(analyst):
+    tables = analyst.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'engine'::regnamespace AND relkind IN ('r', 'v') "
+        "AND has_table_privilege(oid, 'SELECT')"
+    )
+    assert {name for (name,) in tables} == {"settings", "horizon", "stale_hour"}
+    routines = analyst.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'engine'::regnamespace "
+        "AND has_function_privilege(oid, 'EXECUTE') AND provolatile = 'v'"
+    )
+    assert routines.fetchall() == []
+
+
+def test_the_role_has_no_special_power(connection):
     powers = connection.execute(
-        "SELECT rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolbypassrls FROM pg_roles WHERE rolname = 'analyst'"
+        "SELECT rolsuper, rolcreatedb, rolcreaterole, rolbypassrls, rolreplication FROM pg_roles WHERE rolname = 'analyst'"
     ).fetchone()
     assert powers == (False,) * 5
+
+
+def stored_password(connection) -> str | None:
+    return connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'analyst'").fetchone()[0]
+
+
+@pytest.fixture
+def password(connect, database_url):
+    """Give the role its password the way the service does at its start."""
+    owner = connect()
+    assert stored_password(owner) is None, "nobody logs in before a password is given"
+    apply_settings(database_url, Settings(analyst_password=PASSWORD))
+    yield PASSWORD
+    owner.execute("SELECT engine.set_analyst_password(NULL)")
+
+
+def test_the_password_given_is_stored_as_its_scram_verifier(connection, password):
+    method, salted, keys = stored_password(connection).split("$")
+    assert method == "SCRAM-SHA-256"
+    iterations, salt = salted.split(":")
+    key = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(iterations))
+    client_key = hmac.digest(key, b"Client Key", "sha256")
+    assert base64.b64decode(keys.split(":")[0]) == hashlib.sha256(client_key).digest()
+
+
+@pytest.fixture
+def logged_in(analyst, password, database_url):
+    """A session that logged in as analyst."""
+    with psycopg.connect(login_as(database_url, "analyst"), password=password, autocommit=True) as session:
+        yield session
+
+
+def test_who_logs_in_as_analyst_gets_the_roles_defaults(logged_in):
+    assert logged_in.execute("SHOW statement_timeout").fetchone() == ("1min",)
+    assert logged_in.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
+    assert logged_in.execute("SELECT session_user::text, current_user::text").fetchone() == ("analyst", "analyst")
+
+
+def test_a_statement_that_takes_too_long_is_ended(logged_in):
+    logged_in.execute("SET statement_timeout = '50ms'")
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        logged_in.execute("SELECT pg_sleep(10)")
+
+
+def test_who_logs_in_as_analyst_cannot_become_somebody_who_writes(logged_in):
+    logged_in.execute("SET default_transaction_read_only = off")
+    for statement in ("RESET ROLE", "RESET SESSION AUTHORIZATION"):
+        logged_in.execute(statement)
+        for relation in RELATIONS:
+            with pytest.raises(psycopg.Error) as refused:
+                logged_in.execute(f"DELETE FROM {relation}")
+            assert refused.value.sqlstate in ("42501", "55000"), relation
+    for statement in ("SET ROLE postgres", "SET SESSION AUTHORIZATION postgres", "COPY (SELECT 1) TO '/tmp/x'"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            logged_in.execute(statement)
+
+
+def psql(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).parent / "ev-engine", "psql", "--role", "analyst", "--", "-XAtc", *arguments]
+    environment = os.environ | {"DATABASE_URL": database_url, "ANALYST_PASSWORD": PASSWORD}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_psql_as_analyst_reads_and_cannot_write(analyst, password, database_url):
+    read = psql(database_url, "SELECT session_user, count(*) FROM device_mapping")
+    assert (read.returncode, read.stdout) == (0, "analyst|1\n"), read.stderr
+    written = psql(database_url, "SET TRANSACTION READ WRITE; DELETE FROM device_mapping")
+    assert written.returncode == 1
+    assert "permission denied for table device_mapping" in written.stderr
 
 
 def test_others_may_neither_read_history_nor_call_the_engine(connection):

@@ -192,19 +192,39 @@ RETURN round(p_kwh_dc / nullif(p_kwh_ac, 0), 4);
 COMMENT ON FUNCTION engine.efficiency_ratio(numeric, numeric) IS
     'DC over AC energy, rounded to 4 decimals; null without AC energy. Its status is that of the rounded value';
 
+CREATE OR REPLACE FUNCTION engine.check_period(p_from timestamptz, p_to timestamptz)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_from IS NULL OR p_to IS NULL OR NOT isfinite(p_from) OR NOT isfinite(p_to) OR p_from >= p_to THEN
+        RAISE EXCEPTION 'a period is two times, the first before the second' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION engine.check_period(timestamptz, timestamptz) IS
+    'Raises invalid_parameter_value unless [from, to) is a period of finite length';
+
+CREATE OR REPLACE FUNCTION engine.efficiency_status(p_ratio numeric, p_settings engine.settings)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN p_ratio IS NULL THEN 'unknown'
+    WHEN p_ratio >= (p_settings).efficiency_excellent THEN 'excellent'
+    WHEN p_ratio >= (p_settings).efficiency_warning THEN 'good'
+    WHEN p_ratio >= (p_settings).efficiency_critical THEN 'warning'
+    ELSE 'critical'
+END;
+COMMENT ON FUNCTION engine.efficiency_status(numeric, engine.settings) IS
+    'Name of an efficiency ratio under given thresholds: excellent, good, warning, critical, or unknown for null';
+
 CREATE OR REPLACE FUNCTION engine.efficiency_status(p_ratio numeric)
 RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE
-        WHEN p_ratio IS NULL THEN 'unknown'
-        WHEN p_ratio >= s.efficiency_excellent THEN 'excellent'
-        WHEN p_ratio >= s.efficiency_warning THEN 'good'
-        WHEN p_ratio >= s.efficiency_critical THEN 'warning'
-        ELSE 'critical'
-    END
-    FROM engine.settings AS s
+    SELECT engine.efficiency_status(p_ratio, s) FROM engine.settings AS s
 $$;
 COMMENT ON FUNCTION engine.efficiency_status(numeric) IS
-    'Name of an efficiency ratio under the configured thresholds: excellent, good, warning, critical, or unknown for null';
+    'The same under the configured thresholds';

@@ -245,6 +245,63 @@ $$;
 COMMENT ON FUNCTION engine.fleet_shared_meter_energy(timestamptz, timestamptz) IS
     'AC energy (kWh) that meters mapped for part of [from, to) consumed for each vehicle; several rows a vehicle add up';
 
+CREATE OR REPLACE FUNCTION engine.fleet_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (vehicle_id text, kwh_ac numeric, kwh_dc numeric)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+        WITH meter AS MATERIALIZED (
+            SELECT e.meter_id, sum(e.kwh) AS kwh FROM engine.fleet_meter_energy(p_from, p_to) AS e GROUP BY e.meter_id
+        ), ac AS MATERIALIZED (
+            SELECT a.vehicle_id, sum(a.kwh) AS kwh
+            FROM (
+                SELECT m.vehicle_id, meter.kwh
+                FROM meter
+                JOIN public.device_mapping AS m ON m.meter_id = meter.meter_id
+                WHERE m.valid_from <= p_from AND m.valid_to >= p_to
+                UNION ALL
+                SELECT s.vehicle_id, s.kwh FROM engine.fleet_shared_meter_energy(p_from, p_to) AS s
+            ) AS a
+            GROUP BY a.vehicle_id
+        ), dc AS (
+            SELECT e.vehicle_id, sum(e.kwh) AS kwh FROM engine.fleet_vehicle_energy(p_from, p_to) AS e GROUP BY e.vehicle_id
+        )
+        SELECT coalesce(dc.vehicle_id, ac.vehicle_id), ac.kwh, dc.kwh
+        FROM dc
+        FULL JOIN ac ON ac.vehicle_id = dc.vehicle_id
+        UNION ALL
+        SELECT NULL, (SELECT sum(meter.kwh) FROM meter) - coalesce((SELECT sum(ac.kwh) FROM ac), 0), NULL;
+END
+$$;
+COMMENT ON FUNCTION engine.fleet_energy(timestamptz, timestamptz) IS
+    'AC and DC energy (kWh) of every vehicle over [from, to), null where nothing was received; the row without a vehicle holds what meters consumed while mapped to none';
+
+CREATE OR REPLACE FUNCTION public.vehicle_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (
+    vehicle_id text,
+    total_kwh_consumed_ac numeric,
+    total_kwh_delivered_dc numeric,
+    efficiency_ratio numeric,
+    efficiency_status text
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM engine.check_period(p_from, p_to);
+    RETURN QUERY
+        SELECT e.vehicle_id, e.kwh_ac, e.kwh_dc, r.ratio, engine.efficiency_status(r.ratio, s)
+        FROM engine.fleet_energy(p_from, p_to) AS e
+        CROSS JOIN LATERAL (SELECT engine.efficiency_ratio(e.kwh_ac, e.kwh_dc) AS ratio) AS r
+        CROSS JOIN engine.settings AS s
+        WHERE e.vehicle_id IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION public.vehicle_energy(timestamptz, timestamptz) IS
+    'Energy (kWh) and efficiency of every vehicle over [from, to), in no order: AC is what its meters consumed while mapped to it, null where nothing was received';
+
 CREATE OR REPLACE FUNCTION public.fleet_efficiency(p_hours integer DEFAULT 24, p_period_end timestamptz DEFAULT now())
 RETURNS TABLE (
     total_vehicles bigint,
@@ -264,32 +321,16 @@ DECLARE
     v_start timestamptz := engine.period_start(p_hours, p_period_end);
 BEGIN
     RETURN QUERY
-        WITH meter AS MATERIALIZED (
-            SELECT e.meter_id, sum(e.kwh) AS kwh FROM engine.fleet_meter_energy(v_start, p_period_end) AS e GROUP BY e.meter_id
-        ), ac AS (
-            SELECT a.vehicle_id, sum(a.kwh) AS kwh
-            FROM (
-                SELECT m.vehicle_id, meter.kwh
-                FROM meter
-                JOIN public.device_mapping AS m ON m.meter_id = meter.meter_id
-                WHERE m.valid_from <= v_start AND m.valid_to >= p_period_end
-                UNION ALL
-                SELECT s.vehicle_id, s.kwh FROM engine.fleet_shared_meter_energy(v_start, p_period_end) AS s
-            ) AS a
-            GROUP BY a.vehicle_id
-        ), dc AS (
-            SELECT e.vehicle_id, sum(e.kwh) AS kwh FROM engine.fleet_vehicle_energy(v_start, p_period_end) AS e GROUP BY e.vehicle_id
-        ), vehicle AS (
-            SELECT dc.kwh AS dc, ac.kwh AS ac, engine.efficiency_ratio(ac.kwh, dc.kwh) AS ratio
-            FROM dc
-            LEFT JOIN ac ON ac.vehicle_id = dc.vehicle_id
+        WITH vehicle AS (
+            SELECT e.kwh_ac AS ac, e.kwh_dc AS dc, engine.efficiency_ratio(e.kwh_ac, e.kwh_dc) AS ratio
+            FROM engine.fleet_energy(v_start, p_period_end) AS e
         )
         SELECT
             count(v.dc),
-            engine.efficiency_ratio(sum(v.ac) FILTER (WHERE v.ac > 0), sum(v.dc) FILTER (WHERE v.ac > 0)),
+            engine.efficiency_ratio(sum(v.ac) FILTER (WHERE v.ac > 0 AND v.dc IS NOT NULL), sum(v.dc) FILTER (WHERE v.ac > 0)),
             count(*) FILTER (WHERE v.ratio >= s.efficiency_critical AND v.ratio < s.efficiency_warning),
             count(*) FILTER (WHERE v.ratio < s.efficiency_critical),
-            coalesce((SELECT sum(meter.kwh) FROM meter), 0),
+            coalesce(sum(v.ac), 0),
             coalesce(sum(v.dc), 0),
             coalesce(sum(v.ac - v.dc) FILTER (WHERE v.ac > 0), 0),
             v_start,

@@ -83,3 +83,15 @@ END
 $$;
 COMMENT ON FUNCTION engine.rebuild_daily_totals() IS
     'Recounts the current day''s totals of every device from history, in the fleet''s time zone';
+
+CREATE OR REPLACE FUNCTION engine.set_analyst_password(p_verifier text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('ALTER ROLE analyst PASSWORD %L', p_verifier);
+END
+$$;
+COMMENT ON FUNCTION engine.set_analyst_password(text) IS
+    'Gives role analyst a password, told as its SCRAM verifier so that no log ever holds it; null takes it away';

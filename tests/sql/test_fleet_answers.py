@@ -1,0 +1,113 @@
+"""The fleet by vehicle and by hour: equal to the same sums over raw history, rolled up or not, late rows included."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import psycopg
+import pytest
+from fleet import MICROSECOND, moment
+from staging import ingest, meter, refresh, vehicle
+
+RAW_ENERGY = """
+WITH ac AS (
+    SELECT d.vehicle_id, sum(m.kwh_consumed_ac) AS kwh
+    FROM meter_telemetry_history AS m
+    JOIN device_mapping AS d ON d.meter_id = m.meter_id AND m.ts >= d.valid_from AND m.ts < d.valid_to
+    WHERE m.ts >= %(start)s AND m.ts < %(end)s
+    GROUP BY d.vehicle_id
+), dc AS (
+    SELECT vehicle_id, sum(kwh_delivered_dc) AS kwh FROM vehicle_telemetry_history
+    WHERE ts >= %(start)s AND ts < %(end)s
+    GROUP BY vehicle_id
+)
+SELECT vehicle_id, ac.kwh, dc.kwh, round(dc.kwh / nullif(ac.kwh, 0), 4) FROM ac FULL JOIN dc USING (vehicle_id) ORDER BY 1
+"""
+RAW_TREND = """
+SELECT date_bin('1 hour', ts, 'epoch'), sum(ac), sum(dc)
+FROM (
+    SELECT ts, kwh_consumed_ac AS ac, NULL::numeric AS dc FROM meter_telemetry_history
+    UNION ALL SELECT ts, NULL, kwh_delivered_dc FROM vehicle_telemetry_history
+) AS r
+WHERE ts >= %(start)s AND ts < %(end)s
+GROUP BY 1 ORDER BY 1
+"""
+ENERGY = """SELECT vehicle_id, total_kwh_consumed_ac, total_kwh_delivered_dc, efficiency_ratio
+FROM vehicle_energy(%(start)s, %(end)s) ORDER BY 1"""
+TREND = "SELECT hour, kwh_consumed_ac, kwh_delivered_dc FROM fleet_trend(%(start)s, %(end)s)"
+# Whole days, whole hours, cut hours, a cut hour alone.
+PERIODS = [(0, 24), (-24, 48), (3, 21), (3.3, 20.7), (5.1, 5.2), (2.5, 30)]
+
+
+def periods():
+    return [{"start": moment(start), "end": moment(end)} for start, end in PERIODS]
+
+
+def some_readings(dice: random.Random, count: int):
+    for _ in range(count):
+        ts = moment(0) + timedelta(microseconds=dice.randrange(30 * 3600 * 10**6))
+        make, name = dice.choice([(meter, "M"), (vehicle, "V")])
+        yield make(f"{name}{dice.randrange(5)}", ts, dice.randrange(10**5) / 10**4)
+
+
+def assert_equal_to_raw(connection):
+    for period in periods():
+        for answer, raw in ((ENERGY, RAW_ENERGY), (TREND, RAW_TREND)):
+            assert connection.execute(answer, period).fetchall() == connection.execute(raw, period).fetchall(), period
+
+
+def test_answers_equal_raw_sums_before_and_after_a_refresh_and_with_late_rows(connection):
+    dice = random.Random(11)
+    mappings = [("M0", "V0", None, None), ("M1", "V1", None, moment(7.25)), ("M1", "V2", moment(7.25), None)]
+    mappings += [("M2", "V9", None, None), ("M4", "V0", moment(4), moment(15, minutes=1))]
+    for mapping in mappings:
+        connection.execute("SELECT FROM engine.map_device(%s, %s, %s, %s)", mapping)
+    ingest(connection, *some_readings(dice, 300), meter("M0", moment(3), 5), meter("M0", moment(3) - MICROSECOND, 7))
+    assert_equal_to_raw(connection)
+    refresh(connection)
+    assert_equal_to_raw(connection)
+    ingest(connection, *some_readings(dice, 60))
+    assert_equal_to_raw(connection)
+    refresh(connection)
+    assert_equal_to_raw(connection)
+
+
+def test_energy_that_no_vehicle_claims_is_the_fleets_total_less_the_vehicles(connection):
+    connection.execute("SELECT FROM engine.map_device('M1', 'V1', %s)", [moment(10.5)])
+    ingest(connection, *(meter(name, moment(hour), 2) for name in ("M1", "M2") for hour in (10, 11)))
+    (total,) = connection.execute("SELECT total_kwh_consumed_ac FROM fleet_efficiency(24, %s)", [moment(24)]).fetchone()
+    energy = connection.execute(ENERGY, {"start": moment(0), "end": moment(24)}).fetchall()
+    assert (total, energy) == (8, [("V1", 2, None, None)])
+
+
+def test_the_status_is_that_of_the_configured_thresholds(connection):
+    for name, dc in (("A", 9.2), ("B", 8.5), ("C", 7.5), ("D", 7.4999), ("E", None)):
+        connection.execute("SELECT FROM engine.map_device(%s, %s)", [f"M-{name}", f"V-{name}"])
+        ingest(connection, meter(f"M-{name}", moment(1), 10), *([vehicle(f"V-{name}", moment(1), dc)] if dc else []))
+    query = "SELECT efficiency_status FROM vehicle_energy(%s, %s) ORDER BY vehicle_id"
+    statuses = [status for (status,) in connection.execute(query, [moment(0), moment(24)])]
+    assert statuses == ["excellent", "good", "warning", "warning", "unknown"]
+
+
+def test_whole_hours_end_where_rollups_do(connection):
+    def hours(start, end):
+        return connection.execute("SELECT * FROM whole_hours(%s, %s)", [start, end]).fetchone()
+
+    ingest(connection, meter("M1", moment(1)), vehicle("V1", moment(1)))
+    refresh(connection)
+    assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(24), 24)
+    assert hours(moment(3), moment(4)) == (moment(3), moment(4), 1)
+    assert hours(moment(3.2), moment(3.4)) == (moment(3), moment(4), 1)
+    connection.execute("UPDATE engine.horizon SET rolled_up_before = %s", [moment(20)])
+    assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(20), 20)
+    assert hours(moment(20), moment(20.5)) == (moment(20), moment(21), 1)
+    connection.execute("UPDATE engine.horizon SET trusted = false")
+    assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(25), 25)
+
+
+@pytest.mark.parametrize("name", ["vehicle_energy", "fleet_trend", "whole_hours"])
+def test_a_period_that_is_none_is_refused(connection, name):
+    for period in ("now(), now()", "now(), now() - interval '1 hour'", "NULL, now()", "'-infinity', now()"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            connection.execute(f"SELECT FROM {name}({period})")
