@@ -49,7 +49,7 @@ up: .env-password ## start the service with TimescaleDB in containers
 .PHONY: dashboards
 dashboards: .env-password ## start the same with Prometheus and Grafana (http://127.0.0.1:3001)
 	docker compose --profile dashboards up --build --detach --wait
-	@echo "Grafana: http://127.0.0.1:3001, user admin, password GRAFANA_PASSWORD in .env"
+	@echo "Grafana: http://$$(docker compose --profile dashboards port grafana 3000), user admin, GRAFANA_PASSWORD in .env"
 
 .PHONY: .env-password
 .env-password:

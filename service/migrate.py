@@ -91,9 +91,18 @@ def apply_settings(url: str, settings: Settings) -> None:
 
 
 def set_analyst_password(connection: Connection[Any], password: str) -> None:
-    """Give role analyst a password, hashed here: the database never sees it."""
+    """Give role analyst a password, hashed here: the database never sees it.
+
+    Raise SettingsError when the connection's user may not do that.
+    """
     verifier = connection.pgconn.encrypt_password(password.encode(), b"analyst", b"scram-sha-256").decode()
-    connection.execute("SELECT engine.set_analyst_password(%s)", [verifier])
+    try:
+        connection.execute("SELECT engine.set_analyst_password(%s)", [verifier])
+    except psycopg.errors.InsufficientPrivilege:
+        raise SettingsError(
+            "ANALYST_PASSWORD is not usable: the database's user may not give role analyst a password; "
+            "unset it, and have an administrator do that"
+        ) from None
 
 
 def _connect(url: str) -> Connection[Any]:

@@ -17,6 +17,7 @@ from fleet import moment
 from staging import ingest, meter, refresh, vehicle
 
 from service.embedded import login_as
+from service.errors import SettingsError
 from service.migrate import apply_settings
 from service.settings import Settings
 
@@ -133,6 +134,23 @@ def test_the_password_given_is_stored_as_its_scram_verifier(connection, password
     key = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(iterations))
     client_key = hmac.digest(key, b"Client Key", "sha256")
     assert base64.b64decode(keys.split(":")[0]) == hashlib.sha256(client_key).digest()
+
+
+def test_a_service_that_may_not_give_the_password_says_so_in_one_line(connection, database_url):
+    connection.execute("DROP ROLE IF EXISTS ev_test_service")
+    connection.execute("CREATE ROLE ev_test_service LOGIN PASSWORD 'ev'")
+    try:
+        connection.execute("GRANT USAGE ON SCHEMA engine TO ev_test_service")
+        connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA engine TO ev_test_service")
+        connection.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA engine TO ev_test_service")
+        url = login_as(database_url, "ev_test_service") + " password=ev"
+        apply_settings(url, Settings())
+        with pytest.raises(SettingsError, match="ANALYST_PASSWORD is not usable"):
+            apply_settings(url, Settings(analyst_password=PASSWORD))
+        assert stored_password(connection) is None
+    finally:
+        connection.execute("DROP OWNED BY ev_test_service")
+        connection.execute("DROP ROLE ev_test_service")
 
 
 @pytest.fixture
