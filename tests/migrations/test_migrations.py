@@ -19,12 +19,15 @@ ONE_EDITION_ONLY = (
     "refresh_stream",
     "rolled_up_through",
     "distrust_rollups",
+    "hypertable_of",
+    "chunks_of",
     "roll_up_meter_rows",
     "roll_up_vehicle_rows",
     "recount_meter_rows",
     "recount_vehicle_rows",
     "empty_meter_rollups",
     "empty_vehicle_rollups",
+    "upkeep_runs",
 )
 
 OBJECTS = """
