@@ -25,7 +25,9 @@ def configure(settings: Settings) -> None:
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    # It tells of every statement; migrate() tells of every migration.
+    logging.getLogger("yoyo").setLevel(logging.WARNING)
 
 
 class JsonFormatter(logging.Formatter):
@@ -58,11 +60,14 @@ class TextFormatter(logging.Formatter):
         return super().formatMessage(record) + (f" [request {request_id}]" if request_id else "")
 
 
+def is_sane_id(sent: str) -> bool:
+    """Return whether a request's id can stand in a header and a log as it is."""
+    return 0 < len(sent) <= _LONGEST_ID and _ID_CHARACTERS.issuperset(sent)
+
+
 def request_id(sent: str | None) -> str:
     """Return the id that the sender gave its request if it is sane, else a new one."""
-    if sent and len(sent) <= _LONGEST_ID and _ID_CHARACTERS.issuperset(sent):
-        return sent
-    return secrets.token_hex(8)
+    return sent if sent and is_sane_id(sent) else secrets.token_hex(8)
 
 
 class Flood:

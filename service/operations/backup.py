@@ -80,7 +80,7 @@ def _dump(url: str, half: Path) -> Manifest:
         edition, major, timescaledb = _one(session, _ABOUT)
         (snapshot,) = _one(session, "SELECT pg_export_snapshot()")
         half.touch(mode=0o600)
-        command = ["--format=custom", "--no-unlogged-table-data", f"--snapshot={snapshot}", f"--file={half}"]
+        command = ["--format=custom", f"--snapshot={snapshot}", f"--file={half}"]
         with _client("pg_dump", major, url, *command) as dump:
             made_at = datetime.now(UTC)
             found = relations(session)

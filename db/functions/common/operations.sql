@@ -125,8 +125,10 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    TRUNCATE engine.write_probe;
-    INSERT INTO engine.write_probe (filling) SELECT repeat('-', 8000) FROM generate_series(1, 128);
+    -- A new file, so that it must be extended; STORAGE PLAIN, so that what is written is as large as it seems.
+    CREATE TEMPORARY TABLE write_probe (filling text) ON COMMIT DROP;
+    ALTER TABLE pg_temp.write_probe ALTER COLUMN filling SET STORAGE PLAIN;
+    INSERT INTO pg_temp.write_probe (filling) SELECT repeat('-', 8000) FROM generate_series(1, 128);
 END
 $$;
 COMMENT ON FUNCTION engine.probe_writing() IS

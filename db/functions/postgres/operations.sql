@@ -140,6 +140,7 @@ COMMENT ON FUNCTION engine.policies() IS
 CREATE OR REPLACE FUNCTION engine.vitals(
     OUT rollup_lag_seconds double precision, OUT stale_hours bigint,
     OUT meter_history_age_seconds double precision, OUT vehicle_history_age_seconds double precision,
+    OUT meter_history_keep_seconds double precision, OUT vehicle_history_keep_seconds double precision,
     OUT failing_jobs bigint, OUT database_bytes bigint
 )
 LANGUAGE sql STABLE
@@ -150,11 +151,13 @@ AS $$
         0::bigint,
         extract(epoch FROM now() - engine.oldest_row('meter_telemetry_history', NULL))::double precision,
         extract(epoch FROM now() - engine.oldest_row('vehicle_telemetry_history', NULL))::double precision,
+        extract(epoch FROM now() - (now() - engine.keep_interval('meter_telemetry_history')))::double precision,
+        extract(epoch FROM now() - (now() - engine.keep_interval('vehicle_telemetry_history')))::double precision,
         (SELECT count(*) FROM engine.policies() AS p WHERE NOT p.last_succeeded),
         pg_database_size(current_database())
 $$;
 COMMENT ON FUNCTION engine.vitals() IS
-    'What a monitor watches: seconds by which the rollups trail behind what they should hold, device hours that wait to be rolled up again, age of the oldest history in seconds (to the chunk), jobs whose last run failed, size in bytes';
+    'What a monitor watches: seconds by which the rollups trail behind what they should hold, device hours that wait to be rolled up again, age of the oldest history (to the chunk) and how long it is kept (null: for ever), in seconds, jobs whose last run failed, size in bytes';
 
 CREATE OR REPLACE FUNCTION engine.hold_chunks()
 RETURNS void

@@ -173,6 +173,7 @@ COMMENT ON FUNCTION engine.policies() IS
 CREATE OR REPLACE FUNCTION engine.vitals(
     OUT rollup_lag_seconds double precision, OUT stale_hours bigint,
     OUT meter_history_age_seconds double precision, OUT vehicle_history_age_seconds double precision,
+    OUT meter_history_keep_seconds double precision, OUT vehicle_history_keep_seconds double precision,
     OUT failing_jobs bigint, OUT database_bytes bigint
 )
 LANGUAGE sql STABLE
@@ -185,6 +186,8 @@ AS $$
         (SELECT count(*) FROM engine.stale_hour),
         extract(epoch FROM now() - c.meter_oldest)::double precision,
         extract(epoch FROM now() - c.vehicle_oldest)::double precision,
+        extract(epoch FROM now() - (now() - engine.keep_interval('meter_telemetry_history')))::double precision,
+        extract(epoch FROM now() - (now() - engine.keep_interval('vehicle_telemetry_history')))::double precision,
         (SELECT count(*) FROM timescaledb_information.job_stats AS s WHERE s.last_run_status = 'Failed'),
         pg_database_size(current_database())
     FROM (SELECT engine.rollups_until() AS rolled_up_before) AS h
@@ -198,7 +201,7 @@ AS $$
     ) AS c
 $$;
 COMMENT ON FUNCTION engine.vitals() IS
-    'What a monitor watches: seconds by which the rollups trail behind what they should hold, device hours that wait to be rolled up again, age of the oldest history in seconds (to the chunk), jobs whose last run failed, size in bytes';
+    'What a monitor watches: seconds by which the rollups trail behind what they should hold, device hours that wait to be rolled up again, age of the oldest history (to the chunk) and how long it is kept (null: for ever), in seconds, jobs whose last run failed, size in bytes';
 
 -- TRUNCATE, which ends the conversion of a chunk to the columnstore, empties it for older snapshots too. So a backup
 -- first keeps the chunks from being converted, and then takes its snapshot.

@@ -60,14 +60,6 @@ COMMENT ON COLUMN engine.upkeep.runs IS 'Runs so far, the one under way among th
 COMMENT ON COLUMN engine.upkeep.successes IS 'Runs that succeeded';
 COMMENT ON COLUMN engine.upkeep.error IS 'What the latest failure said';
 
--- Unlogged: it is written to learn whether anything can be, and nobody reads it.
-CREATE UNLOGGED TABLE engine.write_probe (
-    filling text NOT NULL
-);
-ALTER TABLE engine.write_probe ALTER COLUMN filling SET STORAGE PLAIN;
-COMMENT ON TABLE engine.write_probe IS 'Filled anew by engine.probe_writing()';
-COMMENT ON COLUMN engine.write_probe.filling IS 'Most of a page';
-
 -- Invariant, while trusted: a reading with ts < rolled_up_before is either in its hourly rollup or its (device, hour) is in
 -- engine.stale_hour, in every snapshot. So a refresh promises first and is believed last: it commits promised_before, from
 -- where writers note stale hours; waits for those who did not see that (they hold engine.lock_horizon() in share mode
