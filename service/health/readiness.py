@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 
 import psycopg
 
@@ -14,18 +16,21 @@ from service.telemetry.writer import GroupCommitWriter
 
 log = logging.getLogger(__name__)
 
-_SOUND_FOR_SECONDS = 1.0
-_PROBE_SECONDS = 5.0
+_WRITE_EVERY_SECONDS = 1.0
+_PROBE_SECONDS = 2.0
 _OLD = "the database's schema is older than this service: run make migrate"
 
 
 class Readiness:
-    """Knows whether readings can be taken; many may ask, one probe a second is made."""
+    """Knows whether readings can be taken.
+
+    Who asks while a probe is under way shares it. Each asks the database, and writes unless that went well just before.
+    """
 
     def __init__(self, url: str, writer: GroupCommitWriter) -> None:
         self._url, self._writer = url, writer
         self._probing: asyncio.Task[str | None] | None = None
-        self._sound_until = 0.0
+        self._written_at = -math.inf
         self._schema_seen = False
         self._was: str | None = None
 
@@ -48,25 +53,25 @@ class Readiness:
     async def _obstacle(self) -> str | None:
         if not self._writer.accepting:
             return self._writer.trouble
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._sound_until:
-            return None
         if self._probing is None or self._probing.done():
             self._probing = asyncio.create_task(self._probe())
         # Others may wait for the same probe: one that goes away must not end it.
-        await asyncio.wait([self._probing])
-        found = self._probing.result()
-        if found is None:
-            self._sound_until = loop.time() + _SOUND_FOR_SECONDS
-        return found
+        probing = self._probing
+        await asyncio.wait([probing])
+        return probing.result()
 
     async def _probe(self) -> str | None:
         try:
-            connection = await connect(self._url, _PROBE_SECONDS)
+            async with asyncio.timeout(_PROBE_SECONDS):
+                connection = await connect(self._url, _PROBE_SECONDS)
             async with connection, cut_after(connection, _PROBE_SECONDS):
                 if not await self._schema_fits(connection):
                     return _OLD
-                await connection.execute("SELECT engine.probe_writing()")
+                if time.monotonic() > self._written_at + _WRITE_EVERY_SECONDS:
+                    await connection.execute("SELECT engine.probe_writing()")
+                    self._written_at = time.monotonic()
+        except TimeoutError:
+            return f"the database did not let us in within {_PROBE_SECONDS:g} s"
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
             return _OLD
         except (DatabaseUnavailableError, psycopg.Error, OSError) as error:

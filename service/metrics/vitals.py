@@ -37,8 +37,9 @@ class Vitals:
         """Return what the database tells; of one that does not answer, only that it does not."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
-        done, _ = await asyncio.wait([self._asking], timeout=_LONGEST_SECONDS)
-        row = self._asking.result() if done else None
+        asking = self._asking
+        done, _ = await asyncio.wait([asking], timeout=_LONGEST_SECONDS)
+        row = asking.result() if done else None
         up = GaugeMetricFamily("ev_engine_database_up", "1 when the database answers, else 0", row is not None)
         return [up, *(_families(row) if row else [])]
 

@@ -163,6 +163,11 @@ def test_without_its_database_the_service_still_tells_what_it_knows(settings):
     assert ("ev_engine_rollup_lag_seconds",) not in samples
 
 
+def test_many_may_scrape_at_once(client):
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: client.get("/metrics").status_code, range(40))) == [200] * 40
+
+
 def test_the_readme_lists_every_metric_and_no_other(client):
     client.post(PATH, json=meter_reading())
     told = set(re.findall(r"^# TYPE (\S+)", client.get("/metrics").text, re.MULTILINE))
