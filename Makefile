@@ -73,6 +73,30 @@ rollback: install ## undo the newest migration (ALL=1: every one; data is lost)
 psql: install ## open psql on the service's database (ROLE=analyst: read only)
 	@$(ENGINE) psql $(if $(ROLE),--role $(ROLE))
 
+.PHONY: retention
+retention: install ## show how long everything is kept, its size and its oldest row
+	@$(ENGINE) retention
+
+.PHONY: retention-set
+retention-set: install ## keep rows for a time: TABLE=meter_telemetry_history KEEP='90 days' (DRY_RUN=1: only tell)
+	@$(ENGINE) retention-set $(if $(DRY_RUN),--dry-run) -- '$(TABLE)' '$(KEEP)'
+
+.PHONY: columnstore-set
+columnstore-set: install ## move history to the columnstore after a time: AFTER='3 days'
+	@$(ENGINE) columnstore-set -- '$(AFTER)'
+
+.PHONY: policies
+policies: install ## show every job with its last run, next run and failures
+	@$(ENGINE) policies
+
+.PHONY: backup
+backup: install ## write the database to a file, while the service runs: FILE=engine.backup
+	@$(ENGINE) backup '$(FILE)'
+
+.PHONY: restore
+restore: install ## make an empty database what a backup holds, and compare: FILE=engine.backup
+	@$(ENGINE) restore '$(FILE)'
+
 .PHONY: simulate
 simulate: install ## send a simulated fleet to the running service (ARGS='--devices 100')
 	@$(ENGINE) simulate $(ARGS)

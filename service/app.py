@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from http import HTTPStatus
+from pathlib import Path
 
 import msgspec
 from litestar import Litestar, Response
@@ -27,9 +28,15 @@ from service.errors import (
     TooLargeError,
     UnsupportedEncodingError,
 )
+from service.health.readiness import Readiness
 from service.health.routes import health_router
 from service.http import AnyRequest
+from service.logs import REQUEST_ID_HEADER, Flood, request_id
 from service.mappings.routes import mappings_router
+from service.metrics.engine import Metrics
+from service.metrics.middleware import Watch
+from service.metrics.routes import Gauges, metrics_router
+from service.metrics.vitals import Vitals
 from service.settings import Settings
 from service.status.routes import status_router
 from service.telemetry.copy import open_store
@@ -40,6 +47,7 @@ from service.upkeep import keep_up
 log = logging.getLogger(__name__)
 
 _RETRY_AFTER_SECONDS = "1"
+_NOTE_SECONDS = 1.0
 
 _STATUS: dict[type[EngineError], HTTPStatus] = {
     InvalidRequestError: HTTPStatus.BAD_REQUEST,
@@ -52,8 +60,12 @@ _STATUS: dict[type[EngineError], HTTPStatus] = {
 }
 
 
-def create_app(settings: Settings, database_url: str) -> Litestar:
-    """Return the service on a migrated database; it connects when it starts and lets go when it stops."""
+def create_app(settings: Settings, database_url: str, metrics_folder: Path | None = None) -> Litestar:
+    """Return the service on a migrated database; it connects when it starts and lets go when it stops.
+
+    Workers that share a folder tell of each other's metrics.
+    """
+    metrics = Metrics(metrics_folder)
     timeout = settings.request_timeout_seconds
     database = Database(
         settings.database_read_url or database_url,
@@ -67,68 +79,109 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
         batch_readings=settings.ingest_batch_readings,
         queue_readings=settings.ingest_queue_readings,
         timeout_seconds=timeout,
+        committed=metrics.committed,
     )
     bodies = BodyReader(timeout_seconds=timeout)
-    ingest = Ingest(writer, bodies, timedelta(seconds=settings.max_clock_skew_seconds))
+    ingest = Ingest(writer, bodies, timedelta(seconds=settings.max_clock_skew_seconds), metrics)
+    readiness = Readiness(database_url, writer)
+    vitals = Vitals(database)
+    gauges = Gauges(metrics, database, writer, settings.ingest_queue_readings)
+    problems = _Problems(metrics)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await database.open()
         try:
             async with writer.running():
-                upkeep = asyncio.create_task(keep_up(database_url))
+                tasks = [asyncio.create_task(keep_up(database_url)), asyncio.create_task(_keep_noting(gauges))]
                 try:
                     yield
                 finally:
-                    upkeep.cancel()
+                    for task in tasks:
+                        task.cancel()
+                    await readiness.close()
+                    await vitals.close()
         finally:
             await database.close()
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             telemetry_router(ingest),
             mappings_router(database, bodies),
             analytics_router(database, settings.fleet_cache_seconds),
             status_router(database),
-            health_router(database, writer),
+            health_router(database, readiness),
+            metrics_router(metrics, gauges, vitals),
             docs_assets_router(),
         ],
         lifespan=[lifespan],
         exception_handlers={
-            EngineError: _engine_problem,
-            HTTPException: _http_problem,
-            Exception: _unexpected_problem,
+            EngineError: problems.of_engine,
+            HTTPException: problems.of_http,
+            Exception: problems.unexpected,
         },
+        middleware=[Watch(metrics)],
         openapi_config=openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
+    metrics.measure(app.routes)
+    return app
 
 
-def _problem(status: int, detail: str | None, field: str | None = None) -> Response[bytes]:
-    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, field=field)
-    headers = {"Retry-After": _RETRY_AFTER_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return Response(
-        msgspec.json.encode(problem),
-        status_code=status,
-        media_type="application/problem+json",
-        headers=headers,
-    )
+async def _keep_noting(gauges: Gauges) -> None:
+    while True:
+        gauges.note()
+        await asyncio.sleep(_NOTE_SECONDS)
 
 
-def _engine_problem(_: AnyRequest, error: EngineError) -> Response[bytes]:
-    status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
-    field = error.field if isinstance(error, InvalidRequestError) else None
-    return _problem(status, f"{field} {error}" if field else str(error), field)
+class _Problems:
+    """Turns errors into answers, counts them, and logs those that somebody should look at."""
 
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._flood = Flood(log, "answered 503")
 
-def _http_problem(_: AnyRequest, error: HTTPException) -> Response[bytes]:
-    if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
-        first = error.extra[0]
-        return _problem(HTTPStatus.BAD_REQUEST, f"{first.get('key')}: {first.get('message')}", first.get("key"))
-    return _problem(error.status_code, error.detail if error.status_code < 500 else None)
+    def of_engine(self, request: AnyRequest, error: EngineError) -> Response[bytes]:
+        status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+        field = error.field if isinstance(error, InvalidRequestError) else None
+        return self._answer(request, status, f"{field} {error}" if field else str(error), field)
 
+    def of_http(self, request: AnyRequest, error: HTTPException) -> Response[bytes]:
+        if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
+            first = error.extra[0]
+            detail = f"{first.get('key')}: {first.get('message')}"
+            return self._answer(request, HTTPStatus.BAD_REQUEST, detail, first.get("key"))
+        return self._answer(request, error.status_code, error.detail if error.status_code < 500 else None)
 
-def _unexpected_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed; its log says why")
+    def unexpected(self, request: AnyRequest, error: Exception) -> Response[bytes]:
+        detail = "the service failed; its log says why"
+        return self._answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail, cause=error)
+
+    def _answer(
+        self,
+        request: AnyRequest,
+        status: int,
+        detail: str | None,
+        field: str | None = None,
+        cause: Exception | None = None,
+    ) -> Response[bytes]:
+        self._metrics.problem(status)
+        headers = {REQUEST_ID_HEADER: request_id(request.headers.get(REQUEST_ID_HEADER))}
+        context: dict[str, object] = {
+            "request_id": headers[REQUEST_ID_HEADER],
+            "method": request.method,
+            "path": request.url.path,
+            "status": int(status),
+        }
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers["Retry-After"] = _RETRY_AFTER_SECONDS
+            self._flood.tell(detail or "", context)
+        elif status >= 500:
+            log.error("%s %s failed", request.method, request.url.path, exc_info=cause, extra=context)
+        else:
+            log.debug("%s %s: %s %s", request.method, request.url.path, int(status), detail, extra=context)
+        problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, field=field)
+        return Response(
+            msgspec.json.encode(problem), status_code=status, media_type="application/problem+json", headers=headers
+        )

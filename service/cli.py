@@ -6,39 +6,16 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
 
 import click
 
+from service.console import clear_errors as _clear_errors
+from service.console import start as _settings
 from service.embedded import login_as, open_database
-from service.errors import EngineError
-from service.settings import Settings
+from service.operations.commands import COMMANDS as OPERATIONS
 from service.simulate.command import simulate
 
 log = logging.getLogger("service")
-
-
-def _settings() -> Settings:
-    settings = Settings.from_environment()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr
-    )
-    return settings
-
-
-def _clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn the engine's own errors into one line and exit status 1."""
-
-    @wraps(command)
-    def wrapped(*arguments: Any, **options: Any) -> Any:
-        try:
-            return command(*arguments, **options)
-        except EngineError as error:
-            raise click.ClickException(str(error)) from error
-
-    return wrapped
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -108,3 +85,5 @@ def psql(role: str | None, arguments: tuple[str, ...]) -> None:
 
 
 main.add_command(simulate)
+for _command in OPERATIONS:
+    main.add_command(_command)

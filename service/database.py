@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
@@ -84,6 +85,15 @@ async def _configure(connection: AsyncConnection) -> None:
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
+@dataclass(frozen=True)
+class PoolUse:
+    """How busy a pool is."""
+
+    idle: int
+    used: int
+    waiting: int
+
+
 class Database:
     """A pool of connections for questions: each is one call of a SQL function.
 
@@ -112,6 +122,12 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.close()
+
+    def pool_use(self) -> PoolUse:
+        """Return how many connections are idle and in use, and how many questions wait for one."""
+        stats = self._pool.get_stats()
+        idle = stats.get("pool_available", 0)
+        return PoolUse(idle, stats.get("pool_size", 0) - idle, stats.get("requests_waiting", 0))
 
     async def rows(self, kind: type[T], query: LiteralString, *arguments: Any) -> list[T]:
         """Return the rows of a query as `kind`.

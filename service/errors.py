@@ -11,6 +11,10 @@ class SettingsError(EngineError):
     """An environment variable holds a value that cannot be used."""
 
 
+class OperationError(EngineError):
+    """An operator asked for what cannot be done; the message says what to do instead."""
+
+
 class DatabaseUnavailableError(EngineError):
     """The database could not be reached, started or used in time; the same call may work later."""
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import DatabaseUnavailableError
+from service.errors import DatabaseUnavailableError, OperationError
 from service.settings import Settings
 
 OLDEST_POSTGRES, OLDEST_TIMESCALEDB = 15, (2, 28)
@@ -100,6 +100,33 @@ def wheel_installation() -> Installation | None:
     bindir = Path(spec.origin).resolve().parent / "pginstall" / "bin"
     major = _major(bindir)
     return None if major is None else Installation(bindir, "wheel", major)
+
+
+def client_program(name: str, server_major: int) -> Path:
+    """Return pg_dump or pg_restore for a server of that version: of the same one, else the next newer.
+
+    Raises OperationError when this machine has none that fits.
+    """
+    found: list[tuple[int, Path]] = []
+    for path in _client_programs(name):
+        version = re.search(r"\) (\d+)", output(path, "--version") or "")
+        if version and int(version[1]) >= server_major:
+            found.append((int(version[1]), path))
+    if not found:
+        raise OperationError(
+            f"there is no {name} of version {server_major} or newer here: install PostgreSQL {server_major}'s client "
+            f"(Debian: postgresql-client-{server_major}) and have it in PATH"
+        )
+    return min(found, key=lambda candidate: candidate[0])[1]
+
+
+def _client_programs(name: str) -> Iterator[Path]:
+    if on_path := shutil.which(name):
+        yield Path(on_path)
+    for pattern in SYSTEM_FOLDERS:
+        yield from (folder / name for folder in Path("/").glob(pattern[1:]))
+    if wheel := wheel_installation():
+        yield wheel.bindir / name
 
 
 def _major(bindir: Path) -> int | None:

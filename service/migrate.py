@@ -186,10 +186,25 @@ def _backend(url: str) -> Iterator[PostgresqlPsycopgBackend]:
         backend.connection.close()
 
 
-def _apply_functions(connection: Connection[Any], edition: str) -> None:
+def known_migrations(edition: str) -> set[str]:
+    """Return the names of the migrations that this service stands on."""
+    files = (file for folder in _folders("migrations", edition) for file in Path(folder).glob("*.sql"))
+    return {file.stem for file in files if not file.stem.endswith(".rollback")}
+
+
+def functions_checksum(edition: str) -> str:
+    """Return the checksum of the functions that this service calls, as migrate() records it."""
+    return hashlib.sha256(_functions(edition)).hexdigest()
+
+
+def _functions(edition: str) -> bytes:
     files = [file for folder in _folders("functions", edition) for file in sorted(Path(folder).glob("*.sql"))]
     files.append(_DB / "functions" / "roles.sql")
-    script = b"\n".join(file.read_bytes() for file in files)
+    return b"\n".join(file.read_bytes() for file in files)
+
+
+def _apply_functions(connection: Connection[Any], edition: str) -> None:
+    script = _functions(edition)
     checksum = hashlib.sha256(script).hexdigest()
     if connection.execute("SELECT FROM migration.state WHERE functions = %s", [checksum]).fetchone() is not None:
         return

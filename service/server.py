@@ -9,13 +9,16 @@ import os
 import resource
 import signal
 import socket
+import tempfile
 import threading
+from pathlib import Path
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from litestar import Litestar
 
+from service import logs
 from service.app import create_app
 from service.errors import SettingsError
 from service.migrate import apply_settings, migrate
@@ -24,6 +27,7 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 _URL_VARIABLE = "EV_ENGINE_DATABASE_URL"
+_METRICS_VARIABLE = "EV_ENGINE_METRICS_FOLDER"
 # Devices may keep their connections open between readings: room for two fleets of 10,000, if the system allows.
 _CONNECTIONS = 25_000
 _OTHER_FILES = 300
@@ -38,6 +42,12 @@ def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
     apply_settings(database_url, settings)
     # Workers are processes of their own: they read the same environment, and this variable tells them the database.
     os.environ[_URL_VARIABLE] = database_url
+    with tempfile.TemporaryDirectory(prefix="ev-engine-metrics-", ignore_cleanup_errors=True) as folder:
+        os.environ[_METRICS_VARIABLE] = folder
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
     log.info("serving on http://%s:%s (docs at /api/docs)", settings.host, settings.port)
     Granian(
         "service.server:worker_app",
@@ -51,6 +61,7 @@ def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
         http=HTTPModes.http1,
         loop=Loops.uvloop,
         log_level=LogLevels.warning,
+        log_dictconfig={"loggers": {"_granian": {"handlers": [], "propagate": True}}},
         workers_kill_timeout=int(settings.request_timeout_seconds) + 10,
         respawn_failed_workers=True,
     ).serve()
@@ -89,8 +100,8 @@ def worker_app() -> Litestar:
     """Return the application of a worker process."""
     threading.Thread(target=_stop_with_parent, name="stop-with-parent", daemon=True).start()
     settings = Settings.from_environment()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(message)s")
-    app = create_app(settings, os.environ[_URL_VARIABLE])
+    logs.configure(settings)
+    app = create_app(settings, os.environ[_URL_VARIABLE], Path(os.environ[_METRICS_VARIABLE]))
     # A batch is thousands of objects that all die young: looking for cycles among them so often finds none.
     gc.collect()
     gc.freeze()

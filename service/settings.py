@@ -62,6 +62,8 @@ class Settings:
     workers: int = _setting("WORKERS", 1, _number(int, 1, 64))
     log_level: str = _setting("LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"))
 
+    log_format: str = _setting("LOG_FORMAT", "auto", _choice("auto", "json", "text"))
+
     database_url: str | None = _setting("DATABASE_URL", None)
     database_read_url: str | None = _setting("DATABASE_READ_URL", None)
     db_host: str | None = _setting("DB_HOST", None)

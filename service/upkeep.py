@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import psycopg
@@ -22,7 +23,16 @@ async def keep_up(url: str) -> None:
         try:
             connection = await connect(url, _LONGEST_RUN_SECONDS)
             async with connection:
-                await connection.execute("CALL engine.run_upkeep()")
+                await _run(connection)
         except (DatabaseUnavailableError, psycopg.Error) as error:
             log.warning("upkeep waits for its next turn: %s", error)
         await asyncio.sleep(_INTERVAL_SECONDS)
+
+
+async def _run(connection: psycopg.AsyncConnection) -> None:
+    try:
+        await connection.execute("CALL engine.run_upkeep()")
+    except psycopg.Error as error:
+        with contextlib.suppress(psycopg.Error):
+            await connection.execute("SELECT engine.note_upkeep_failure(%s)", [str(error).partition("\n")[0]])
+        raise

@@ -14,7 +14,7 @@ from service import __version__
 from service.database import Database
 from service.documentation import documented
 from service.errors import DatabaseUnavailableError
-from service.telemetry.writer import GroupCommitWriter
+from service.health.readiness import Readiness
 
 
 class Health(Struct, frozen=True):
@@ -33,11 +33,18 @@ class State(Struct, frozen=True):
     status: Annotated[str, Meta(description="One word")]
 
 
+class Ready(Struct, frozen=True):
+    """Whether readings can be taken, and why not."""
+
+    status: Annotated[str, Meta(description="ready or unavailable")]
+    reason: Annotated[str | None, Meta(description="What keeps readings from being taken")] = None
+
+
 class _Edition(Struct, frozen=True):
     edition: str
 
 
-def health_router(database: Database, writer: GroupCommitWriter) -> Router:
+def health_router(database: Database, readiness: Readiness) -> Router:
     """Return the health routes."""
     started = time.monotonic()
 
@@ -64,9 +71,10 @@ def health_router(database: Database, writer: GroupCommitWriter) -> Router:
         return State("ok")
 
     @get("/health/ready", operation_class=documented(503), summary="Readings can be taken (503 when not)")
-    async def ready() -> Response[State]:
-        if writer.accepting and await database_answers():
-            return Response(State("ready"), status_code=HTTP_200_OK)
-        return Response(State("unavailable"), status_code=HTTP_503_SERVICE_UNAVAILABLE)
+    async def ready() -> Response[Ready]:
+        obstacle = await readiness.obstacle()
+        if obstacle is None:
+            return Response(Ready("ready"), status_code=HTTP_200_OK)
+        return Response(Ready("unavailable", obstacle), status_code=HTTP_503_SERVICE_UNAVAILABLE)
 
     return Router("/", route_handlers=[health, live, ready], tags=["Health"])

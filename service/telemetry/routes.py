@@ -12,13 +12,21 @@ from msgspec import Meta, Struct
 
 from service.body import BodyReader
 from service.documentation import documented
-from service.errors import InvalidRequestError, TooLargeError
+from service.errors import (
+    DatabaseUnavailableError,
+    EngineError,
+    InvalidRequestError,
+    OverloadedError,
+    TooLargeError,
+)
 from service.http import AnyRequest
+from service.metrics.engine import Metrics
 from service.telemetry.readings import (
     Batch,
     MeterReading,
     Reading,
     Refused,
+    Row,
     VehicleReading,
     label,
     newest_accepted,
@@ -57,9 +65,20 @@ class Ingest:
     writer: GroupCommitWriter
     bodies: BodyReader
     max_clock_skew: timedelta
+    metrics: Metrics
 
     async def one(self, request: AnyRequest, kind: Any) -> Accepted:
         """Store the one reading in the request; raise InvalidRequestError when it is refused."""
+        try:
+            return await self._one(request, kind)
+        except (OverloadedError, DatabaseUnavailableError):
+            self.metrics.shed.add()
+            raise
+        except EngineError:
+            self.metrics.refused.add()
+            raise
+
+    async def _one(self, request: AnyRequest, kind: Any) -> Accepted:
         reading: Reading = parse_reading(await self.bodies.read(request), kind, newest_accepted(self.max_clock_skew))
         row = to_row(reading)
         outcome = await self.writer.write([row])
@@ -67,21 +86,33 @@ class Ingest:
             raise InvalidRequestError(_TOO_OLD, "timestamp")
         if outcome.poisoned:
             raise InvalidRequestError(outcome.poisoned[0])
+        (self.metrics.duplicate if outcome.duplicates else self.metrics.accepted).add()
         return Accepted(True, "vehicle" if row.is_vehicle else "meter", row.device_id)
 
     async def batch(self, request: AnyRequest) -> tuple[int, BatchAccepted]:
         """Store the good readings in the request; return the HTTP status and what became of each."""
-        rows, places, refused = parse_batch(await self.bodies.read(request), newest_accepted(self.max_clock_skew))
-        if len(rows) + len(refused) > MAX_BATCH_READINGS:
-            raise TooLargeError(f"a batch holds at most {MAX_BATCH_READINGS} readings")
-        if not rows and not refused:
-            raise InvalidRequestError("must hold at least one reading", "readings")
-        outcome = await self.writer.write(rows)
+        try:
+            rows, places, refused = await self._batch(request)
+        except OverloadedError:
+            self.metrics.shed.add()
+            raise
+        except EngineError:
+            # How many readings such a body holds nobody knows.
+            self.metrics.refused.add()
+            raise
+        try:
+            outcome = await self.writer.write(rows)
+        except (OverloadedError, DatabaseUnavailableError):
+            self.metrics.shed.add(len(rows))
+            raise
         for n in outcome.expired:
             refused.append(Refused(places[n], label(rows[n]), "timestamp", f"timestamp {_TOO_OLD}"))
         for n, reason in outcome.poisoned.items():
             refused.append(Refused(places[n], label(rows[n]), None, reason))
         stored = len(rows) - len(outcome.expired) - len(outcome.poisoned)
+        self.metrics.accepted.add(stored - len(outcome.duplicates))
+        self.metrics.duplicate.add(len(outcome.duplicates))
+        self.metrics.refused.add(len(refused))
         answer = BatchAccepted(
             success=stored,
             failed=len(refused),
@@ -89,6 +120,14 @@ class Ingest:
             errors=[str(item) for item in sorted(refused)],
         )
         return HTTP_201_CREATED if stored else HTTP_400_BAD_REQUEST, answer
+
+    async def _batch(self, request: AnyRequest) -> tuple[list[Row], list[int], list[Refused]]:
+        rows, places, refused = parse_batch(await self.bodies.read(request), newest_accepted(self.max_clock_skew))
+        if len(rows) + len(refused) > MAX_BATCH_READINGS:
+            raise TooLargeError(f"a batch holds at most {MAX_BATCH_READINGS} readings")
+        if not rows and not refused:
+            raise InvalidRequestError("must hold at least one reading", "readings")
+        return rows, places, refused
 
 
 def telemetry_router(ingest: Ingest) -> Router:

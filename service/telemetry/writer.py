@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Protocol
 
 from service.errors import DatabaseUnavailableError, InvalidReadingError, OverloadedError
@@ -49,7 +50,8 @@ class GroupCommitWriter:
     """Takes readings from any number of requests and commits them in groups.
 
     `open_store` opens one connection for each of `writers` tasks; a group holds at most `batch_readings` unless one
-    request alone is larger; at most `queue_readings` wait, and a request waits at most `timeout_seconds`.
+    request alone is larger; at most `queue_readings` wait, and a request waits at most `timeout_seconds`. `committed`
+    hears of every commit: its readings and the seconds that it took.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class GroupCommitWriter:
         batch_readings: int,
         queue_readings: int,
         timeout_seconds: float,
+        committed: Callable[[int, float], None],
     ) -> None:
+        self._committed = committed
         self._open_store = open_store
         self._writers = writers
         self._batch_readings = batch_readings
@@ -71,6 +75,7 @@ class GroupCommitWriter:
         self._arrived = asyncio.Condition()
         self._connected = 0
         self._closing = False
+        self._trouble = "the database is not connected yet"
 
     @property
     def pending_readings(self) -> int:
@@ -81,6 +86,18 @@ class GroupCommitWriter:
     def accepting(self) -> bool:
         """Whether readings can be taken now."""
         return self._connected > 0 and not self._closing and self._pending_readings < self._queue_readings
+
+    @property
+    def connected(self) -> int:
+        """Connections that readings are committed over."""
+        return self._connected
+
+    @property
+    def trouble(self) -> str:
+        """Why readings cannot be taken; only of use when that is so."""
+        if self._closing:
+            return "the service is stopping"
+        return self._trouble if not self._connected else "too many readings wait to be stored"
 
     async def write(self, rows: Sequence[Row]) -> Outcome:
         """Wait until rows are committed and return what became of each.
@@ -136,6 +153,7 @@ class GroupCommitWriter:
                     finally:
                         self._connected -= 1
             except DatabaseUnavailableError as error:
+                self._trouble = str(error)
                 if not unreachable:
                     log.error("ingest waits for the database: %s", error)
                     unreachable = True
@@ -179,6 +197,7 @@ class GroupCommitWriter:
 
     async def _store_sound(self, store: Store, rows: Sequence[Row], offset: int = 0) -> Outcome:
         """Store rows; where one of them cannot be stored, halve until it stands alone and the others are stored."""
+        started = perf_counter()
         try:
             duplicates, expired = await store.store(rows)
         except InvalidReadingError as error:
@@ -192,6 +211,7 @@ class GroupCommitWriter:
                 left.expired | right.expired,
                 left.poisoned | right.poisoned,
             )
+        self._committed(len(rows), perf_counter() - started)
         return Outcome({offset + n for n in duplicates}, {offset + n for n in expired})
 
     def _take(self) -> list[_Waiting]:

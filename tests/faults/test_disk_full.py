@@ -52,6 +52,7 @@ def test_disk_full(trial, small_postmaster, start_service, volume, repetition):
     with trial.crowd(service, batch=150) as crowd:
         fill(ballast)
         wait_for(lambda: crowd.record.statuses[503], 30)
+        wait_for(lambda: not service.ready(), 30)
         time.sleep(FULL_SECONDS)
         ballast.unlink()
         if not small_postmaster.survives():

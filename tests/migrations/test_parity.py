@@ -15,6 +15,9 @@ EDITION_ONLY = {
     "refresh_stream": "timescale",
     "rolled_up_through": "timescale",
     "distrust_rollups": "timescale",
+    # Chunks, and the hypertables beneath continuous aggregates.
+    "hypertable_of": "timescale",
+    "chunks_of": "timescale",
     # Plain tables need triggers that add to the rollups and count them anew.
     "roll_up_meter_rows": "postgres",
     "roll_up_vehicle_rows": "postgres",
@@ -22,9 +25,11 @@ EDITION_ONLY = {
     "recount_vehicle_rows": "postgres",
     "empty_meter_rollups": "postgres",
     "empty_vehicle_rollups": "postgres",
+    # TimescaleDB tells itself which job runs.
+    "upkeep_runs": "postgres",
 }
 # Procedures that exist in both and do what each needs; their comments say what that is.
-OWN_WORDS = {"refresh_rollups", "apply_retention", "run_upkeep"}
+OWN_WORDS = {"refresh_rollups", "apply_retention", "run_upkeep", "retention_effect"}
 
 
 @pytest.fixture(scope="module")

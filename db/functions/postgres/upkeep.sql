@@ -247,6 +247,7 @@ CREATE OR REPLACE PROCEDURE engine.apply_retention(job_id integer DEFAULT NULL, 
 LANGUAGE plpgsql
 AS $$
 BEGIN
+    PERFORM pg_advisory_lock('engine.retention'::regclass::oid::integer, 0);
     UPDATE engine.horizon SET
         meter_history_from = greatest(meter_history_from, date_bin('1 day', now() - engine.keep_interval('meter_telemetry_history'), 'epoch')),
         vehicle_history_from = greatest(vehicle_history_from, date_bin('1 day', now() - engine.keep_interval('vehicle_telemetry_history'), 'epoch'));
@@ -261,19 +262,40 @@ BEGIN
     DELETE FROM public.meter_telemetry_daily WHERE bucket < now() - engine.keep_interval('meter_telemetry_daily');
     DELETE FROM public.vehicle_telemetry_daily WHERE bucket < now() - engine.keep_interval('vehicle_telemetry_daily');
     COMMIT;
+    PERFORM pg_advisory_unlock('engine.retention'::regclass::oid::integer, 0);
 END
 $$;
 COMMENT ON PROCEDURE engine.apply_retention(integer, jsonb) IS
     'Job: deletes what engine.retention no longer keeps; run by engine.run_upkeep';
 
+CREATE OR REPLACE FUNCTION engine.note_upkeep_failure(p_error text)
+RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE engine.upkeep AS u SET error = p_error WHERE u.job = 'apply_retention'
+$$;
+COMMENT ON FUNCTION engine.note_upkeep_failure(text) IS
+    'Notes why engine.run_upkeep failed, where the database keeps no such record itself';
+
+-- The record is committed before the work: a run whose connection ends half-way is known by the end that is missing.
 CREATE OR REPLACE PROCEDURE engine.run_upkeep()
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    IF pg_catalog.pg_try_advisory_lock('engine.retention'::regclass::oid::integer, 0) THEN
-        CALL engine.apply_retention();
-        PERFORM pg_catalog.pg_advisory_unlock('engine.retention'::regclass::oid::integer, 0);
+    IF NOT pg_catalog.pg_try_advisory_lock('engine.retention'::regclass::oid::integer, 0) THEN
+        RETURN;
     END IF;
+    INSERT INTO engine.upkeep AS u (job, started_at) VALUES ('apply_retention', pg_catalog.clock_timestamp())
+    ON CONFLICT (job) DO UPDATE SET
+        started_at = excluded.started_at,
+        runs = u.runs + 1;
+    COMMIT;
+    CALL engine.apply_retention();
+    UPDATE engine.upkeep SET finished_at = pg_catalog.clock_timestamp(), successes = successes + 1
+    WHERE job = 'apply_retention';
+    COMMIT;
+    PERFORM pg_catalog.pg_advisory_unlock('engine.retention'::regclass::oid::integer, 0);
 END
 $$;
 COMMENT ON PROCEDURE engine.run_upkeep() IS

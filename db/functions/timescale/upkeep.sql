@@ -169,6 +169,7 @@ DECLARE
     v_stream text;
     v_cut timestamptz;
 BEGIN
+    PERFORM pg_advisory_lock('engine.retention'::regclass::oid::integer, 0);
     FOREACH v_stream IN ARRAY ARRAY['meter', 'vehicle'] LOOP
         SELECT max(c.range_end) INTO v_cut
         FROM timescaledb_information.chunks AS c
@@ -201,6 +202,7 @@ BEGIN
         END IF;
         COMMIT;
     END LOOP;
+    PERFORM pg_advisory_unlock('engine.retention'::regclass::oid::integer, 0);
 END
 $$;
 COMMENT ON PROCEDURE engine.apply_retention(integer, jsonb) IS
@@ -218,6 +220,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION engine.rolled_up_through(text, timestamptz) IS
     'Whether the rollups of a stream hold every reading before a time';
+
+CREATE OR REPLACE FUNCTION engine.note_upkeep_failure(p_error text)
+RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT $$;
+COMMENT ON FUNCTION engine.note_upkeep_failure(text) IS
+    'Notes why engine.run_upkeep failed, where the database keeps no such record itself';
 
 CREATE OR REPLACE PROCEDURE engine.run_upkeep()
 LANGUAGE plpgsql

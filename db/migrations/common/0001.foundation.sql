@@ -44,6 +44,22 @@ COMMENT ON TABLE engine.retention IS 'How long each relation keeps its rows';
 COMMENT ON COLUMN engine.retention.relation IS 'Name of a history or rollup relation in schema public';
 COMMENT ON COLUMN engine.retention.keep IS 'Age at which rows may be dropped; null keeps them for ever';
 
+CREATE TABLE engine.upkeep (
+    job text PRIMARY KEY,
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz,
+    runs bigint NOT NULL DEFAULT 1,
+    successes bigint NOT NULL DEFAULT 0,
+    error text
+);
+COMMENT ON TABLE engine.upkeep IS 'What the service ran for the database, where that has no scheduler of its own; read it through engine.policies()';
+COMMENT ON COLUMN engine.upkeep.job IS 'Procedure in schema engine';
+COMMENT ON COLUMN engine.upkeep.started_at IS 'Start of the latest run';
+COMMENT ON COLUMN engine.upkeep.finished_at IS 'End of the latest run that succeeded';
+COMMENT ON COLUMN engine.upkeep.runs IS 'Runs so far, the one under way among them';
+COMMENT ON COLUMN engine.upkeep.successes IS 'Runs that succeeded';
+COMMENT ON COLUMN engine.upkeep.error IS 'What the latest failure said';
+
 -- Invariant, while trusted: a reading with ts < rolled_up_before is either in its hourly rollup or its (device, hour) is in
 -- engine.stale_hour, in every snapshot. So a refresh promises first and is believed last: it commits promised_before, from
 -- where writers note stale hours; waits for those who did not see that (they hold engine.lock_horizon() in share mode

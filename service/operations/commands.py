@@ -1,0 +1,96 @@
+"""The commands of operators."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from service.console import clear_errors, start
+from service.embedded import open_database
+
+log = logging.getLogger(__name__)
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@contextmanager
+def _database() -> Iterator[str]:
+    with open_database(start()) as database:
+        log.info("%s", database.reason)
+        yield database.url
+
+
+@click.command()
+@clear_errors
+def retention() -> None:
+    """Show how long everything is kept, its size and its oldest row."""
+    from service.operations.retention import report
+
+    with _database() as url:
+        click.echo(report(url))
+
+
+@click.command("retention-set")
+@click.argument("relation", metavar="TABLE")
+@click.argument("period", metavar="KEEP")
+@click.option("--dry-run", is_flag=True, help="Change nothing: tell what would be dropped.")
+@clear_errors
+def retention_set(relation: str, period: str, dry_run: bool) -> None:
+    """Keep the rows of TABLE for KEEP ('90 days', '2 years', forever) and drop what is older.
+
+    Refused when rollups would lose data. Readings older than that are refused at once.
+    """
+    from service.operations.retention import keep
+
+    with _database() as url:
+        click.echo(keep(url, relation, period, dry_run=dry_run))
+
+
+@click.command("columnstore-set")
+@click.argument("after", metavar="AFTER")
+@clear_errors
+def columnstore_set(after: str) -> None:
+    """Move history to the columnstore AFTER a time ('3 days'); timescale edition only."""
+    from service.operations.retention import columnstore
+
+    with _database() as url:
+        click.echo(columnstore(url, after))
+
+
+@click.command()
+@clear_errors
+def policies() -> None:
+    """Show every job with its last run, next run and failures."""
+    from service.operations.retention import policies as show
+
+    with _database() as url:
+        click.echo(show(url))
+
+
+@click.command()
+@click.argument("file", type=_FILE)
+@clear_errors
+def backup(file: Path) -> None:
+    """Write the database to FILE, while the service runs, and what is in it to FILE.manifest.json."""
+    from service.operations.backup import back_up
+
+    with _database() as url:
+        click.echo(back_up(url, file.absolute()))
+
+
+@click.command()
+@click.argument("file", type=_FILE)
+@clear_errors
+def restore(file: Path) -> None:
+    """Make an empty database what the backup FILE holds, and compare the two."""
+    from service.operations.backup import restore as restore_database
+
+    with _database() as url:
+        click.echo(restore_database(url, file.absolute()))
+
+
+COMMANDS = (retention, retention_set, columnstore_set, policies, backup, restore)
