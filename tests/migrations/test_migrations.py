@@ -25,6 +25,8 @@ ONE_EDITION_ONLY = (
     "recount_vehicle_rows",
     "empty_meter_rollups",
     "empty_vehicle_rollups",
+    "advance_history",
+    "delete_expired",
 )
 
 OBJECTS = """

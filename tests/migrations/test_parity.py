@@ -22,6 +22,9 @@ EDITION_ONLY = {
     "recount_vehicle_rows": "postgres",
     "empty_meter_rollups": "postgres",
     "empty_vehicle_rollups": "postgres",
+    # Retention deletes rows; there chunks are dropped.
+    "advance_history": "postgres",
+    "delete_expired": "postgres",
 }
 # Procedures that exist in both and do what each needs; their comments say what that is.
 OWN_WORDS = {"refresh_rollups", "apply_retention", "run_upkeep"}
