@@ -71,6 +71,23 @@ psql: install ## open psql on the service's database
 simulate: install ## send a simulated fleet to the running service (ARGS='--devices 100')
 	@$(ENGINE) simulate $(ARGS)
 
+.PHONY: keys-create
+keys-create: install ## make a key (NAME=depot-7 SCOPE=ingest, or more: SCOPE='read admin'; DEVICE=id or PREFIX=text)
+	@$(ENGINE) keys create --name '$(NAME)' $(foreach scope,$(SCOPE),--scope $(scope)) \
+		$(if $(DEVICE),--device '$(DEVICE)') $(if $(PREFIX),--prefix '$(PREFIX)')
+
+.PHONY: keys-list
+keys-list: install ## list the keys (ALL=1: revoked ones too)
+	@$(ENGINE) keys list $(if $(ALL),--all)
+
+.PHONY: keys-revoke
+keys-revoke: install ## end a key (NAME=depot-7)
+	@$(ENGINE) keys revoke '$(NAME)'
+
+.PHONY: keys-rotate
+keys-rotate: install ## give a key a new secret (NAME=depot-7)
+	@$(ENGINE) keys rotate '$(NAME)'
+
 .PHONY: bench
 bench: install-dev ## measure ingest, answers and storage on this machine (ARGS='--quick')
 	@$(BIN)/python -m tests.bench $(ARGS)

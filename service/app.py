@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from http import HTTPStatus
 
 import msgspec
 from litestar import Litestar, Response
+from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException, ValidationException
 
 from service.analytics.routes import analytics_router
@@ -20,15 +21,19 @@ from service.documentation import Problem, docs_assets_router, openapi_config
 from service.errors import (
     DatabaseUnavailableError,
     EngineError,
+    ForbiddenError,
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
+    RateLimitedError,
     SlowRequestError,
     TooLargeError,
+    UnauthenticatedError,
     UnsupportedEncodingError,
 )
 from service.health.routes import health_router
 from service.http import AnyRequest
+from service.keys.guard import assert_guarded, make_guard
 from service.mappings.routes import mappings_router
 from service.settings import Settings
 from service.status.routes import status_router
@@ -43,10 +48,13 @@ _RETRY_AFTER_SECONDS = "1"
 
 _STATUS: dict[type[EngineError], HTTPStatus] = {
     InvalidRequestError: HTTPStatus.BAD_REQUEST,
+    UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
     SlowRequestError: HTTPStatus.REQUEST_TIMEOUT,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedEncodingError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    RateLimitedError: HTTPStatus.TOO_MANY_REQUESTS,
     OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
     DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -70,12 +78,13 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
     )
     bodies = BodyReader(timeout_seconds=timeout)
     ingest = Ingest(writer, bodies, timedelta(seconds=settings.max_clock_skew_seconds))
+    guard = make_guard(settings, database_url)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await database.open()
         try:
-            async with writer.running():
+            async with writer.running(), guard.running() if guard else nullcontext():
                 upkeep = asyncio.create_task(keep_up(database_url))
                 try:
                     yield
@@ -84,7 +93,7 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
         finally:
             await database.close()
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             telemetry_router(ingest),
             mappings_router(database, bodies),
@@ -94,6 +103,8 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
             docs_assets_router(),
         ],
         lifespan=[lifespan],
+        before_request=guard.check if guard else None,
+        cors_config=_cors(settings),
         exception_handlers={
             EngineError: _engine_problem,
             HTTPException: _http_problem,
@@ -103,11 +114,29 @@ def create_app(settings: Settings, database_url: str) -> Litestar:
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
+    if guard:
+        assert_guarded(app, guard)
+    return app
 
 
-def _problem(status: int, detail: str | None, field: str | None = None) -> Response[bytes]:
+def _cors(settings: Settings) -> CORSConfig | None:
+    if not settings.cors_origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "X-API-Key", "Content-Type", "Content-Encoding"],
+        expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy"],
+    )
+
+
+def _problem(
+    status: int, detail: str | None, field: str | None = None, given: Mapping[str, str] | None = None
+) -> Response[bytes]:
     problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, field=field)
-    headers = {"Retry-After": _RETRY_AFTER_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    headers = dict(given or {})
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.setdefault("Retry-After", _RETRY_AFTER_SECONDS)
     return Response(
         msgspec.json.encode(problem),
         status_code=status,
@@ -119,7 +148,7 @@ def _problem(status: int, detail: str | None, field: str | None = None) -> Respo
 def _engine_problem(_: AnyRequest, error: EngineError) -> Response[bytes]:
     status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     field = error.field if isinstance(error, InvalidRequestError) else None
-    return _problem(status, f"{field} {error}" if field else str(error), field)
+    return _problem(status, f"{field} {error}" if field else str(error), field, error.headers)
 
 
 def _http_problem(_: AnyRequest, error: HTTPException) -> Response[bytes]:

@@ -14,6 +14,7 @@ import click
 
 from service.embedded import open_database
 from service.errors import EngineError
+from service.keys.command import keys
 from service.settings import Settings
 from service.simulate.command import simulate
 
@@ -104,3 +105,4 @@ def psql(arguments: tuple[str, ...]) -> None:
 
 
 main.add_command(simulate)
+main.add_command(keys)

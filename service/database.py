@@ -37,8 +37,8 @@ def _options(timeout_seconds: float) -> dict[str, Any]:
         "autocommit": True,
         "connect_timeout": _CONNECT_SECONDS,
         "application_name": "ev-engine",
-        "options": f"-c role={SERVICE_ROLE} -c timezone=UTC -c synchronous_commit=on -c statement_timeout={milliseconds} "
-        f"-c idle_in_transaction_session_timeout={milliseconds}",
+        "options": f"-c role={SERVICE_ROLE} -c timezone=UTC -c synchronous_commit=on "
+        f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}",
     }
 
 

@@ -13,11 +13,13 @@ import threading
 
 from granian import Granian
 from granian.constants import Interfaces, Loops
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from litestar import Litestar
 
 from service.app import create_app
 from service.errors import SettingsError
+from service.keys.policy import check_start
 from service.migrate import apply_settings, migrate
 from service.settings import Settings
 
@@ -27,6 +29,10 @@ _URL_VARIABLE = "EV_ENGINE_DATABASE_URL"
 # Devices may keep their connections open between readings: room for two fleets of 10,000, if the system allows.
 _CONNECTIONS = 25_000
 _OTHER_FILES = 300
+# Request line and header fields together; the server answers 431 beyond. They must arrive within the time, and a
+# connection may rest as long between two requests.
+_HEADER_BYTES = 64 * 1024
+_HEADER_MILLISECONDS = 30_000
 
 
 def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
@@ -35,6 +41,7 @@ def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
     if migrates:
         edition = migrate(database_url, settings.edition)
         log.info("the schema is up to date (%s edition)", edition)
+    check_start(settings, database_url)
     apply_settings(database_url, settings)
     # Workers are processes of their own: they read the same environment, and this variable tells them the database.
     os.environ[_URL_VARIABLE] = database_url
@@ -47,6 +54,8 @@ def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
         port=settings.port,
         workers=settings.workers,
         backpressure=_allowed_connections(),
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS, max_buffer_size=_HEADER_BYTES),
+        http2_settings=HTTP2Settings(max_headers_size=_HEADER_BYTES, max_concurrent_streams=100),
         loop=Loops.uvloop,
         log_level=LogLevels.warning,
         workers_kill_timeout=int(settings.request_timeout_seconds) + 10,

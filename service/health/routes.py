@@ -14,6 +14,7 @@ from service import __version__
 from service.database import Database
 from service.documentation import documented
 from service.errors import DatabaseUnavailableError
+from service.keys.scope import OPEN, Scope, needs
 from service.telemetry.writer import GroupCommitWriter
 
 
@@ -48,7 +49,7 @@ def health_router(database: Database, writer: GroupCommitWriter) -> Router:
             return False
         return True
 
-    @get("/health", summary="State of the service and its database")
+    @get("/health", operation_class=documented(), summary="State of the service and its database", **needs(Scope.READ))
     async def health() -> Health:
         up = await database_answers()
         return Health(
@@ -59,11 +60,16 @@ def health_router(database: Database, writer: GroupCommitWriter) -> Router:
             timestamp=datetime.now(UTC),
         )
 
-    @get("/health/live", summary="The process runs")
+    @get("/health/live", summary="The process runs", **OPEN)
     async def live() -> State:
         return State("ok")
 
-    @get("/health/ready", operation_class=documented(503), summary="Readings can be taken (503 when not)")
+    @get(
+        "/health/ready",
+        operation_class=documented(503, needs_key=False),
+        summary="Readings can be taken (503 when not)",
+        **OPEN,
+    )
     async def ready() -> Response[State]:
         if writer.accepting and await database_answers():
             return Response(State("ready"), status_code=HTTP_200_OK)
