@@ -37,5 +37,3 @@ def make_key(keys: KeyStore) -> Callable[..., dict[str, str]]:
         return bearer(keys.create(name, [Scope(scope) for scope in scopes], **binding).text)
 
     return make
-
-
