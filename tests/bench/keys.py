@@ -1,0 +1,94 @@
+"""What asking for keys costs: the same single heartbeats with and without, turn by turn, and the check by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from statistics import median
+from typing import Any, cast
+
+from service.http import AnyRequest
+from service.keys.guard import make_guard
+from service.keys.scope import Scope
+from service.keys.store import open_keys
+from service.settings import Settings
+from tests.bench.figure import Figure
+from tests.bench.options import Options
+from tests.bench.single import run_closed
+from tests.bench.stage import Stage, free_port, minutes_for, open_stage, service_on
+
+_CHECKS, _CHECK_ROUNDS = 2000, 200
+_NO_LIMIT = "1000000"
+
+
+class _Request:
+    """As much of a request as the guard looks at."""
+
+    def __init__(self, key: str, address: str) -> None:
+        class Handler:
+            opt = {"scope": Scope.INGEST.value}  # noqa: RUF012
+
+        self.scope: dict[str, Any] = {
+            "route_handler": Handler,
+            "client": (address, 40000),
+            "headers": [
+                (b"host", b"127.0.0.1:3000"),
+                (b"content-type", b"application/json"),
+                (b"authorization", f"Bearer {key}".encode()),
+                (b"content-length", b"120"),
+            ],
+        }
+
+
+def measure_keys(options: Options) -> list[Figure]:
+    """Measure throughput and the service's CPU time a heartbeat with and without keys, and the check alone."""
+    minutes = minutes_for(options, 2 * options.keys_rounds * options.keys_seconds, 30_000)
+    with open_stage(options, "keys", minutes) as stage, open_keys(stage.url) as keys:
+        key = keys.create("bench", [Scope.INGEST]).text
+        port = free_port()
+        with service_on(options, stage.url, port, AUTH="on", KEY_RATE_LIMIT=_NO_LIMIT) as process:
+            guarded = replace(stage, port=port, service_pid=process.pid)
+            without, with_keys = _take_turns(stage, guarded, key)
+        check = asyncio.run(_check_microseconds(stage.url, key, "127.0.0.1"))
+        limited = asyncio.run(_check_microseconds(stage.url, key, "198.51.100.7"))
+    rate, rate_with = median(rate for rate, _ in without), median(rate for rate, _ in with_keys)
+    cpu, cpu_with = median(cpu for _, cpu in without), median(cpu for _, cpu in with_keys)
+    note = f"medians of {options.keys_rounds} turns each, 256 connections"
+    return [
+        Figure("keys", "heartbeats without keys", rate, "readings/s", note=note),
+        Figure("keys", "heartbeats with keys", rate_with, "readings/s", note=note),
+        Figure("keys", "service CPU a heartbeat without keys", cpu, "µs", note=note),
+        Figure("keys", "service CPU a heartbeat with keys", cpu_with, "µs", note=note),
+        Figure("keys", "check of key and limit alone", check, "µs", note="CPU time, best of many rounds"),
+        Figure("keys", "... and of the address, beyond loopback", limited, "µs"),
+        Figure("keys", "all checks over a heartbeat's CPU time", 100 * limited / cpu, "%", below=3),
+    ]
+
+
+def _take_turns(stage: Stage, guarded: Stage, key: str) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Return (heartbeats a second, service CPU in µs a heartbeat) of every turn, without and with keys."""
+    turns: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
+    options = replace(stage.options, single_seconds=stage.options.keys_seconds)
+    for turn in range(2 * stage.options.keys_rounds):
+        # ABBA: what grows slower with time is so for both.
+        keyed = turn % 4 in (1, 2)
+        where = replace(guarded if keyed else stage, options=options)
+        load, usage = run_closed(where, key if keyed else "")
+        turns[keyed].append((load.rate, usage.cpu_seconds["service"] / load.requests * 1e6))
+    return turns
+
+
+async def _check_microseconds(url: str, key: str, address: str) -> float:
+    guard = make_guard(Settings(auth="on", key_rate_limit=1_000_000, address_rate_limit=1_000_000), url)
+    assert guard is not None
+    request = cast(AnyRequest, _Request(key, address))
+    best = float("inf")
+    async with guard.running():
+        for _ in range(_CHECK_ROUNDS):
+            started = time.process_time()
+            for _ in range(_CHECKS):
+                await guard.check(request)
+            best = min(best, (time.process_time() - started) / _CHECKS * 1e6)
+            await asyncio.sleep(0)  # the keys are kept up to date meanwhile
+    return best
