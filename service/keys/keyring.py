@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
+from hmac import compare_digest
 from time import monotonic
 
 import psycopg
@@ -15,7 +16,7 @@ from psycopg.rows import class_row
 
 from service.database import connect, cut_after
 from service.errors import DatabaseUnavailableError
-from service.keys.secret import fits, id_of, looks_right
+from service.keys.secret import ID, fits, looks_right
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,9 @@ _RECONNECT_SECONDS = 0.5
 _FIND = "SELECT * FROM engine.find_keys(%s, %s)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Key:
-    """A key as the database has it."""
+    """A key as the database has it; `proven` is what somebody presented that has its hash."""
 
     id: str
     name: str
@@ -41,6 +42,7 @@ class Key:
     hash: bytes
     version: int
     revoked: bool
+    proven: bytes = b""
 
     def covers(self, device_id: str) -> bool:
         """Return whether it may send this device's readings."""
@@ -72,16 +74,22 @@ class Keyring:
 
         `now` is monotonic. Raises DatabaseUnavailableError when the key may have changed since it was looked up.
         """
-        key = self._known.get(id_of(presented))
-        if key is None or not fits(presented, key.salt, key.hash):
+        key = self._known.get(presented[ID])
+        if key is None:
             return None
+        # The hash is taken once; after that two keys are compared, in constant time too and in a tenth of the time.
+        # It adds nothing to what the memory of a process holds that keys are sent to.
+        if not compare_digest(presented, key.proven):
+            if not (looks_right(presented) and fits(presented, key.salt, key.hash)):
+                return None
+            key.proven = presented
         if now > self._fresh_until:
             raise _away()
         return key
 
     async def look_up(self, presented: bytes) -> tuple[bool, Key | None]:
         """Return whether the database had to be asked, and the key if it is good; raise DatabaseUnavailableError."""
-        key_id = id_of(presented)
+        key_id = presented[ID]
         if not looks_right(presented):
             return False, None
         asked = key_id not in self._known and key_id not in self._unknown

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 _SALT_BYTES = 16
 _SECRET_BYTES = 32
+ID = slice(3, 15)
+"""Where the public part stands in a key."""
 _KEY = re.compile(rb"ev_[0-9a-f]{12}_[0-9a-f]{64}")
 
 
@@ -34,11 +36,6 @@ def mint(key_id: str | None = None) -> Minted:
 def looks_right(presented: bytes) -> bool:
     """Return whether this may be a key: only such a one is ever looked up."""
     return _KEY.fullmatch(presented) is not None
-
-
-def id_of(presented: bytes) -> bytes:
-    """Return the public part of a key that looks right."""
-    return presented[3:15]
 
 
 def fits(presented: bytes, salt: bytes, expected: bytes) -> bool:
