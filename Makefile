@@ -93,8 +93,14 @@ bench: install-dev ## measure ingest, answers and storage on this machine (ARGS=
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: lint
-lint: install-dev ## check style and types
+lint: install-dev ## check style, types and security
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service
+
+.PHONY: audit
+audit: install-dev ## ask PyPI for known vulnerabilities of the pinned dependencies (needs the internet)
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.txt -r requirements-dev.txt || \
+		{ echo "audit: a vulnerability, or a dependency that could not be asked about (see above)" >&2; exit 1; }
 
 .PHONY: fmt
 fmt: install-dev ## format the Python code
