@@ -185,7 +185,7 @@ def _secure_page(response: Response[Any]) -> Response[Any]:
 
 def _inline_scripts(page: bytes) -> list[bytes]:
     """Return the SHA-256 of each script inside a page, as a Content-Security-Policy names it."""
-    scripts = re.findall(rb"<script[^>]*>(.+?)</script>", page, re.DOTALL)
+    scripts = re.findall(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", page, re.DOTALL)
     return [base64.b64encode(hashlib.sha256(script).digest()) for script in scripts]
 
 

@@ -163,6 +163,18 @@ def test_the_readmes_commands_work_while_the_service_runs_and_when_it_does_not(s
     assert "ev_" not in (tmp_path / "log").read_text(), "a key in the log"
 
 
+@pytest.mark.edition("postgres", reason="the simulator speaks HTTP, and that is the same on both editions")
+def test_the_simulator_takes_a_key(database_url, tmp_path, make_key):
+    key = make_key("ingest", "read", "admin")["Authorization"].removeprefix("Bearer ")
+    with serving(tmp_path / "log", DATABASE_URL=database_url, AUTH="on") as port:
+        command = [ENGINE, "simulate", "--url", f"http://127.0.0.1:{port}", "--devices", "3", "--hours", "1"]
+        done = run(*command, "--check", EV_ENGINE_KEY=key)
+        assert done.returncode == 0, done.stderr + done.stdout
+        refused = run(*command)
+        assert refused.returncode == 1
+        assert "401" in refused.stderr
+
+
 @pytest.mark.edition("postgres", reason="make calls the command line, which both editions share")
 def test_make_targets_are_thin_wrappers(database_url):
     environment = {"DATABASE_URL": database_url}
