@@ -101,13 +101,36 @@ restore: install ## make an empty database what a backup holds, and compare: FIL
 simulate: install ## send a simulated fleet to the running service (ARGS='--devices 100')
 	@$(ENGINE) simulate $(ARGS)
 
+.PHONY: keys-create
+keys-create: install ## make a key (NAME=depot-7 SCOPE=ingest, or more: SCOPE='read admin'; DEVICE=id or PREFIX=text)
+	@$(ENGINE) keys create --name '$(NAME)' $(foreach scope,$(SCOPE),--scope $(scope)) \
+		$(if $(DEVICE),--device '$(DEVICE)') $(if $(PREFIX),--prefix '$(PREFIX)')
+
+.PHONY: keys-list
+keys-list: install ## list the keys (ALL=1: revoked ones too)
+	@$(ENGINE) keys list $(if $(ALL),--all)
+
+.PHONY: keys-revoke
+keys-revoke: install ## end a key (NAME=depot-7)
+	@$(ENGINE) keys revoke '$(NAME)'
+
+.PHONY: keys-rotate
+keys-rotate: install ## give a key a new secret (NAME=depot-7)
+	@$(ENGINE) keys rotate '$(NAME)'
+
 .PHONY: bench
 bench: install-dev ## measure ingest, answers and storage on this machine (ARGS='--quick')
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: lint
-lint: install-dev ## check style and types
+lint: install-dev ## check style, types and security
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service
+
+.PHONY: audit
+audit: install-dev ## ask PyPI for known vulnerabilities of the pinned dependencies (needs the internet)
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.txt -r requirements-dev.txt || \
+		{ echo "audit: a vulnerability, or a dependency that could not be asked about (see above)" >&2; exit 1; }
 
 .PHONY: fmt
 fmt: install-dev ## format the Python code

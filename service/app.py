@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 
 import msgspec
 from litestar import Litestar, Response
+from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException, ValidationException
 
 from service.analytics.routes import analytics_router
@@ -21,16 +22,20 @@ from service.documentation import Problem, docs_assets_router, openapi_config
 from service.errors import (
     DatabaseUnavailableError,
     EngineError,
+    ForbiddenError,
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
+    RateLimitedError,
     SlowRequestError,
     TooLargeError,
+    UnauthenticatedError,
     UnsupportedEncodingError,
 )
 from service.health.readiness import Readiness
 from service.health.routes import health_router
 from service.http import AnyRequest
+from service.keys.guard import assert_guarded, make_guard
 from service.logs import REQUEST_ID_HEADER, Flood, request_id
 from service.mappings.routes import mappings_router
 from service.metrics.engine import Metrics
@@ -51,10 +56,13 @@ _NOTE_SECONDS = 1.0
 
 _STATUS: dict[type[EngineError], HTTPStatus] = {
     InvalidRequestError: HTTPStatus.BAD_REQUEST,
+    UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
     SlowRequestError: HTTPStatus.REQUEST_TIMEOUT,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedEncodingError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    RateLimitedError: HTTPStatus.TOO_MANY_REQUESTS,
     OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
     DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -86,13 +94,14 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
     readiness = Readiness(database_url, writer)
     vitals = Vitals(database)
     gauges = Gauges(metrics, database, writer, settings.ingest_queue_readings)
+    guard = make_guard(settings, database_url)
     problems = _Problems(metrics)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await database.open()
         try:
-            async with writer.running():
+            async with writer.running(), guard.running() if guard else nullcontext():
                 tasks = [asyncio.create_task(keep_up(database_url)), asyncio.create_task(_keep_noting(gauges))]
                 try:
                     yield
@@ -111,10 +120,12 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
             analytics_router(database, settings.fleet_cache_seconds),
             status_router(database),
             health_router(database, readiness),
-            metrics_router(metrics, gauges, vitals),
+            metrics_router(metrics, gauges, vitals, is_open=settings.metrics_open),
             docs_assets_router(),
         ],
         lifespan=[lifespan],
+        before_request=guard.check if guard else None,
+        cors_config=_cors(settings),
         exception_handlers={
             EngineError: problems.of_engine,
             HTTPException: problems.of_http,
@@ -126,6 +137,8 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         logging_config=None,
     )
     metrics.measure(app.routes)
+    if guard:
+        assert_guarded(app, guard)
     return app
 
 
@@ -133,6 +146,17 @@ async def _keep_noting(gauges: Gauges) -> None:
     while True:
         gauges.note()
         await asyncio.sleep(_NOTE_SECONDS)
+
+
+def _cors(settings: Settings) -> CORSConfig | None:
+    if not settings.cors_origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "X-API-Key", "Content-Type", "Content-Encoding"],
+        expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy"],
+    )
 
 
 class _Problems:
@@ -145,7 +169,7 @@ class _Problems:
     def of_engine(self, request: AnyRequest, error: EngineError) -> Response[bytes]:
         status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
         field = error.field if isinstance(error, InvalidRequestError) else None
-        return self._answer(request, status, f"{field} {error}" if field else str(error), field)
+        return self._answer(request, status, f"{field} {error}" if field else str(error), field, given=error.headers)
 
     def of_http(self, request: AnyRequest, error: HTTPException) -> Response[bytes]:
         if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
@@ -165,9 +189,10 @@ class _Problems:
         detail: str | None,
         field: str | None = None,
         cause: Exception | None = None,
+        given: Mapping[str, str] | None = None,
     ) -> Response[bytes]:
         self._metrics.problem(status)
-        headers = {REQUEST_ID_HEADER: request_id(request.headers.get(REQUEST_ID_HEADER))}
+        headers = dict(given or {}) | {REQUEST_ID_HEADER: request_id(request.headers.get(REQUEST_ID_HEADER))}
         context: dict[str, object] = {
             "request_id": headers[REQUEST_ID_HEADER],
             "method": request.method,
@@ -175,7 +200,7 @@ class _Problems:
             "status": int(status),
         }
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            headers["Retry-After"] = _RETRY_AFTER_SECONDS
+            headers.setdefault("Retry-After", _RETRY_AFTER_SECONDS)
             self._flood.tell(detail or "", context)
         elif status >= 500:
             log.error("%s %s failed", request.method, request.url.path, exc_info=cause, extra=context)

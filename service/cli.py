@@ -12,6 +12,7 @@ import click
 from service.console import clear_errors as _clear_errors
 from service.console import start as _settings
 from service.embedded import login_as, open_database
+from service.keys.command import keys
 from service.operations.commands import COMMANDS as OPERATIONS
 from service.simulate.command import simulate
 
@@ -85,5 +86,6 @@ def psql(role: str | None, arguments: tuple[str, ...]) -> None:
 
 
 main.add_command(simulate)
+main.add_command(keys)
 for _command in OPERATIONS:
     main.add_command(_command)

@@ -241,7 +241,8 @@ class Cluster:
         digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
         folder = Path(tempfile.gettempdir(), f"ev-engine-{account.uid}-{digest}").absolute()
         if len(os.fsencode(folder / SOCKET_NAME)) > SOCKET_LIMIT:
-            folder = Path("/tmp", folder.name)  # noqa: S108  (its owner is checked below)
+            # Its owner is checked below.
+            folder = Path("/tmp", folder.name)  # noqa: S108  # nosec B108
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
             account.own(folder)

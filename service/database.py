@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 _CONNECT_SECONDS = 5
 _CHECK_SECONDS = 1.0
+# The service acts as a role that cannot change the schema (db/functions/roles.sql), whoever it connects as.
+SERVICE_ROLE = "ev_engine"
 
 
 def unavailable(error: Exception) -> DatabaseUnavailableError:
@@ -36,8 +38,8 @@ def _options(timeout_seconds: float) -> dict[str, Any]:
         "autocommit": True,
         "connect_timeout": _CONNECT_SECONDS,
         "application_name": "ev-engine",
-        "options": f"-c timezone=UTC -c synchronous_commit=on -c statement_timeout={milliseconds} "
-        f"-c idle_in_transaction_session_timeout={milliseconds}",
+        "options": f"-c role={SERVICE_ROLE} -c timezone=UTC -c synchronous_commit=on "
+        f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}",
     }
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Router
+from litestar import MediaType, Response, Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
-from litestar.openapi.spec import (
-    Operation,
-    RequestBody,
-)
+from litestar.openapi.spec import Components, Operation, RequestBody, SecurityScheme
 from litestar.static_files import create_static_files_router
 from msgspec import Meta
 
 from service import __version__
+from service.keys.scope import OPEN
 
 _STATIC_PATH = "/api/docs/static"
 
@@ -51,14 +52,24 @@ _EXAMPLES: dict[str, Any] = {
     },
 }
 
+_KEYS = (
+    "Made with `ev-engine keys create`. An operation names the scope that its key must have; none is asked for where "
+    "the service listens to its own machine only, or runs with AUTH=off."
+)
+
 _PROBLEMS = {
     400: "The request breaks a rule; the problem names the field and the reason",
+    401: "No key, or one that is not good (only where keys are asked for)",
+    403: "The key is for other scopes or devices",
     404: "Not known",
     408: "The body did not arrive in time",
     413: "More than 16 MiB or 50,000 readings",
     415: "Unknown Content-Encoding",
+    429: "More requests than one key or address may send; come back after Retry-After seconds",
     503: "Overloaded, or the database is away; come back after Retry-After seconds",
 }
+
+_GUARD_PROBLEMS = (401, 403, 429)
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -103,12 +114,18 @@ def _problem_responses(statuses: tuple[int, ...]) -> dict[str, Any]:
     return {str(status): {"description": _PROBLEMS[status], "content": dict(media)} for status in statuses}
 
 
-def documented(*problems: int, body: Any = None, needs_body: bool = True, refusal: Any = None) -> type[Operation]:
+def documented(
+    *problems: int, body: Any = None, needs_body: bool = True, refusal: Any = None, needs_key: bool = True
+) -> type[Operation]:
     """Return an operation documented with its problems and, if it takes one, its JSON body.
 
+    Where keys may be asked for, the guard's problems are among them.
     `body` is a struct or a union of structs; what a route reads by itself, the framework cannot document. `refusal` is
     what a 400 may carry instead of a problem.
     """
+
+    if needs_key:
+        problems += _GUARD_PROBLEMS
 
     @dataclass
     class Documented(Operation):
@@ -126,11 +143,22 @@ def documented(*problems: int, body: Any = None, needs_body: bool = True, refusa
 
 def openapi_config() -> OpenAPIConfig:
     """Return the OpenAPI configuration."""
+    bearer = SecurityScheme(type="http", scheme="bearer", bearer_format="ev_<id>_<secret>", description=_KEYS)
+    api_key = SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header", description=_KEYS)
     return OpenAPIConfig(
         title="EV Ingestion Engine",
         version=__version__,
         description="Telemetry of smart meters and electric vehicles: durable ingest, exact energy accounting.",
-        path="/api",
+        components=Components(security_schemes={"bearer": bearer, "apiKey": api_key}),
+        openapi_router=Router(
+            "/api",
+            route_handlers=[],
+            include_in_schema=False,
+            after_request=_secure_page,
+            dto=None,
+            return_dto=None,
+            **OPEN,
+        ),
         render_plugins=[
             JsonRenderPlugin(path="/openapi.json"),
             SwaggerRenderPlugin(
@@ -144,10 +172,33 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
+def _secure_page(response: Response[Any]) -> Response[Any]:
+    """Let a page load and run what it brings along and nothing else, and nobody show it in a frame."""
+    if response.media_type == MediaType.HTML:
+        scripts = b" ".join(b"'sha256-%s'" % digest for digest in _inline_scripts(response.content)).decode()
+        response.headers |= {
+            "Content-Security-Policy": (
+                f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+                "img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            ),
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Referrer-Policy": "no-referrer",
+        }
+    return response
+
+
+def _inline_scripts(page: bytes) -> list[bytes]:
+    """Return the SHA-256 of each script inside a page, as a Content-Security-Policy names it."""
+    scripts = re.findall(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", page, re.DOTALL)
+    return [base64.b64encode(hashlib.sha256(script).digest()) for script in scripts]
+
+
 def docs_assets_router() -> Router:
     """Return the route that serves Swagger UI's own files."""
     spec = importlib.util.find_spec("flask_openapi_swagger")
     assert spec is not None
     assert spec.submodule_search_locations is not None
     folder = Path(spec.submodule_search_locations[0], "templates", "swagger")
-    return create_static_files_router(path=_STATIC_PATH, directories=[folder], include_in_schema=False)
+    return create_static_files_router(path=_STATIC_PATH, directories=[folder], include_in_schema=False, opt=OPEN["opt"])

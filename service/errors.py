@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class EngineError(Exception):
     """Base of every error raised by the engine itself."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Header fields that go with it when it becomes an HTTP answer."""
 
 
 class SettingsError(EngineError):
@@ -49,3 +55,24 @@ class TooLargeError(EngineError):
 
 class UnsupportedEncodingError(EngineError):
     """A request body is encoded in a way that the service does not know."""
+
+
+class UnauthenticatedError(EngineError):
+    """A request carries no key, or one that is not good."""
+
+    def __init__(self, message: str, *, presented: bool = False) -> None:
+        super().__init__(message)
+        error = ', error="invalid_token"' if presented else ""
+        self.headers = {"WWW-Authenticate": f'Bearer realm="ev-engine"{error}'}
+
+
+class ForbiddenError(EngineError):
+    """A key is good, but not for this."""
+
+
+class RateLimitedError(EngineError):
+    """Too many requests from one address or with one key; `headers` say when to come back."""
+
+    def __init__(self, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.headers = headers

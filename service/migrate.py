@@ -34,7 +34,7 @@ def migrate(url: str, edition: str = "auto") -> str:
     `edition` (auto, timescale, postgres) counts for an empty database only. Waits for a migration under way elsewhere.
     Raises DatabaseUnavailableError when the database cannot be reached, SettingsError when it is of another edition.
     """
-    with _locked(url) as connection:
+    with _may_change_schema(), _locked(url) as connection:
         found = _edition(connection, edition)
         migrations = read_migrations(*_folders("migrations", found))
         with _backend(url) as backend:
@@ -50,7 +50,7 @@ def migrate(url: str, edition: str = "auto") -> str:
 
 def rollback(url: str, everything: bool = False) -> list[str]:
     """Undo the newest migration, or all of them, and return the names of those undone; their data is lost."""
-    with _locked(url) as connection:
+    with _may_change_schema(), _locked(url) as connection:
         row = connection.execute("SELECT edition FROM migration.state").fetchone()
         if row is None:
             return []
@@ -110,6 +110,17 @@ def _connect(url: str) -> Connection[Any]:
         return psycopg.connect(url, autocommit=True, options=_OPTIONS, connect_timeout=10)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(f"cannot connect to the database: {error}") from None
+
+
+@contextmanager
+def _may_change_schema() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise SettingsError(
+            f"this database user may not change the schema ({error.diag.message_primary}): run `ev-engine migrate` as "
+            "the owner of the database, who may CREATE ROLE, and the service with `ev-engine serve --no-migrate`"
+        ) from error
 
 
 @contextmanager

@@ -15,12 +15,14 @@ from pathlib import Path
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from litestar import Litestar
 
 from service import logs
 from service.app import create_app
 from service.errors import SettingsError
+from service.keys.policy import check_start
 from service.migrate import apply_settings, migrate
 from service.settings import Settings
 
@@ -31,6 +33,10 @@ _METRICS_VARIABLE = "EV_ENGINE_METRICS_FOLDER"
 # Devices may keep their connections open between readings: room for two fleets of 10,000, if the system allows.
 _CONNECTIONS = 25_000
 _OTHER_FILES = 300
+# Request line and header fields together; the server answers 431 beyond. They must arrive within the time, and a
+# connection may rest as long between two requests.
+_HEADER_BYTES = 64 * 1024
+_HEADER_MILLISECONDS = 30_000
 
 
 def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
@@ -39,6 +45,7 @@ def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
     if migrates:
         edition = migrate(database_url, settings.edition)
         log.info("the schema is up to date (%s edition)", edition)
+    check_start(settings, database_url)
     apply_settings(database_url, settings)
     # Workers are processes of their own: they read the same environment, and this variable tells them the database.
     os.environ[_URL_VARIABLE] = database_url
@@ -59,6 +66,7 @@ def _serve(settings: Settings) -> None:
         backpressure=_allowed_connections(),
         # HTTP/2 comes from the proxy, if at all; without it, a connection that never says anything is closed in time.
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS, max_buffer_size=_HEADER_BYTES),
         loop=Loops.uvloop,
         log_level=LogLevels.warning,
         log_dictconfig={"loggers": {"_granian": {"handlers": [], "propagate": True}}},

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -44,6 +46,24 @@ def _timezone(text: str) -> str:
     return text
 
 
+def _switch(text: str) -> bool:
+    return _choice("on", "off")(text) == "on"
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(","))
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 10.0.0.5, 10.1.0.0/16, with commas between") from None
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(","))
+    if not all(re.fullmatch(r"\*|https?://[^/\s*]+", origin) for origin in origins):
+        raise ValueError("must be origins such as https://dash.example.com, with commas between, or *")
+    return origins
+
+
 def _setting(variable: str, default: Any, parse: Callable[[str], Any] = str) -> Any:
     return field(default=default, metadata={"variable": variable, "parse": parse})
 
@@ -63,6 +83,12 @@ class Settings:
     log_level: str = _setting("LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"))
 
     log_format: str = _setting("LOG_FORMAT", "auto", _choice("auto", "json", "text"))
+    auth: str = _setting("AUTH", "auto", _choice("auto", "on", "off"))
+    metrics_open: bool = _setting("METRICS_OPEN", False, _switch)
+    key_rate_limit: float = _setting("KEY_RATE_LIMIT", 1000.0, _number(float, 0.1, 1_000_000))
+    address_rate_limit: float = _setting("ADDRESS_RATE_LIMIT", 1000.0, _number(float, 0.1, 1_000_000))
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting("TRUSTED_PROXIES", (), _networks)
+    cors_origins: tuple[str, ...] = _setting("CORS_ORIGINS", (), _origins)
 
     database_url: str | None = _setting("DATABASE_URL", None)
     database_read_url: str | None = _setting("DATABASE_READ_URL", None)

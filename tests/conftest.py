@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 from editions import EDITIONS, OUTCOMES, REQUIRE_TIMESCALE
 
-pytest_plugins = ["fix_databases", "fix_service"]
+pytest_plugins = ["fix_databases", "fix_service", "fix_keys"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

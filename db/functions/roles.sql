@@ -4,32 +4,47 @@
 -- The settings are defaults for those who log in as analyst, and a session may change them: a long question stays
 -- possible. That nothing can be written rests on the privileges below alone.
 DO $$
+DECLARE
+    v_role text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'analyst') THEN
-        CREATE ROLE analyst LOGIN;
-        ALTER ROLE analyst SET statement_timeout = '60s';
-        ALTER ROLE analyst SET idle_in_transaction_session_timeout = '5min';
-        ALTER ROLE analyst SET default_transaction_read_only = on;
-        ALTER ROLE analyst SET timezone = 'UTC';
-    END IF;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    -- Another database of this cluster was migrated at the same moment.
-    NULL;
+    FOREACH v_role IN ARRAY ARRAY['analyst', 'ev_engine'] LOOP
+        BEGIN
+            IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = v_role) THEN
+                EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', v_role);
+                IF v_role = 'analyst' THEN
+                    ALTER ROLE analyst LOGIN;
+                    ALTER ROLE analyst SET statement_timeout = '60s';
+                    ALTER ROLE analyst SET idle_in_transaction_session_timeout = '5min';
+                    ALTER ROLE analyst SET default_transaction_read_only = on;
+                    ALTER ROLE analyst SET timezone = 'UTC';
+                END IF;
+            END IF;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            -- Another database of this cluster was migrated at the same moment.
+            NULL;
+        END;
+    END LOOP;
+    -- Whoever migrates may also serve; where that takes an administrator, the service says so when it starts.
+    BEGIN
+        GRANT ev_engine TO CURRENT_USER;
+    EXCEPTION WHEN insufficient_privilege THEN
+        NULL;
+    END;
 END
 $$;
 
 -- From nothing: what an older version granted and this one does not is gone.
-REVOKE ALL ON ALL TABLES IN SCHEMA engine FROM analyst;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA engine FROM PUBLIC, analyst;
-REVOKE ALL ON ALL PROCEDURES IN SCHEMA engine FROM PUBLIC, analyst;
+REVOKE ALL ON ALL TABLES IN SCHEMA engine FROM analyst, ev_engine;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA engine FROM PUBLIC, analyst, ev_engine;
+REVOKE ALL ON ALL PROCEDURES IN SCHEMA engine FROM PUBLIC, analyst, ev_engine;
 
-GRANT USAGE ON SCHEMA public, engine TO analyst;
+GRANT USAGE ON SCHEMA public, engine TO analyst, ev_engine;
 GRANT SELECT ON
     public.meter_telemetry_history, public.vehicle_telemetry_history,
     public.meter_telemetry_hourly, public.meter_telemetry_daily,
     public.vehicle_telemetry_hourly, public.vehicle_telemetry_daily,
     public.meter_current_status, public.vehicle_current_status, public.device_mapping
-TO analyst;
+TO analyst, ev_engine;
 GRANT EXECUTE ON FUNCTION
     public.vehicle_performance(text, integer, timestamptz, text),
     public.vehicle_trend(text, integer, timestamptz),
@@ -38,7 +53,7 @@ GRANT EXECUTE ON FUNCTION
     public.fleet_trend(timestamptz, timestamptz),
     public.whole_hours(timestamptz, timestamptz),
     public.fleet_overview()
-TO analyst;
+TO analyst, ev_engine;
 
 -- What the relations and functions above are made of runs as the analyst too.
 GRANT SELECT ON engine.settings, engine.horizon, engine.stale_hour TO analyst;
@@ -71,3 +86,15 @@ GRANT EXECUTE ON FUNCTION
     engine.fleet_vehicle_hours(timestamptz, timestamptz),
     engine.raw_fleet_vehicle_hours(timestamptz, timestamptz)
 TO analyst;
+
+-- The service adds to history; it can neither change nor delete what is there. Functions do what they do with its rights,
+-- but for those that act as the owner.
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA engine TO ev_engine;
+GRANT EXECUTE ON PROCEDURE engine.run_upkeep, engine.apply_retention TO ev_engine;
+GRANT INSERT ON public.meter_telemetry_history, public.vehicle_telemetry_history TO ev_engine;
+GRANT SELECT ON engine.settings, engine.retention, engine.horizon TO ev_engine;
+GRANT SELECT, INSERT, UPDATE ON engine.meter_state, engine.vehicle_state, engine.stale_hour, engine.upkeep TO ev_engine;
+GRANT INSERT, DELETE ON public.device_mapping TO ev_engine;
+-- Whether it is ready depends on whether the schema is the one that it was made for.
+GRANT USAGE ON SCHEMA migration TO ev_engine;
+GRANT SELECT ON ALL TABLES IN SCHEMA migration TO ev_engine;

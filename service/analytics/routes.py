@@ -15,6 +15,7 @@ from service.database import Database
 from service.documentation import documented
 from service.errors import NotFoundError
 from service.http import VehicleIdInPath, utc_time
+from service.keys.scope import Scope, needs
 
 Hours = Annotated[int, QueryParameter(ge=1, le=8760, description="Length of the period in hours")]
 End = Annotated[
@@ -150,4 +151,9 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
             TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle_id, hours, utc_time(end)
         )
 
-    return Router("/v1/analytics", route_handlers=[performance, fleet_efficiency, trend], tags=["Analytics"])
+    return Router(
+        "/v1/analytics",
+        route_handlers=[performance, fleet_efficiency, trend],
+        tags=["Analytics"],
+        **needs(Scope.READ),
+    )

@@ -15,6 +15,7 @@ from service.database import Database
 from service.documentation import documented
 from service.errors import DatabaseUnavailableError
 from service.health.readiness import Readiness
+from service.keys.scope import OPEN, Scope, needs
 
 
 class Health(Struct, frozen=True):
@@ -55,7 +56,7 @@ def health_router(database: Database, readiness: Readiness) -> Router:
             return False
         return True
 
-    @get("/health", summary="State of the service and its database")
+    @get("/health", operation_class=documented(), summary="State of the service and its database", **needs(Scope.READ))
     async def health() -> Health:
         up = await database_answers()
         return Health(
@@ -66,11 +67,16 @@ def health_router(database: Database, readiness: Readiness) -> Router:
             timestamp=datetime.now(UTC),
         )
 
-    @get("/health/live", summary="The process runs")
+    @get("/health/live", summary="The process runs", **OPEN)
     async def live() -> State:
         return State("ok")
 
-    @get("/health/ready", operation_class=documented(503), summary="Readings can be taken (503 when not)")
+    @get(
+        "/health/ready",
+        operation_class=documented(503, needs_key=False),
+        summary="Readings can be taken (503 when not)",
+        **OPEN,
+    )
     async def ready() -> Response[Ready]:
         obstacle = await readiness.obstacle()
         if obstacle is None:

@@ -15,6 +15,7 @@ from service.database import Database
 from service.documentation import documented
 from service.errors import InvalidRequestError, NotFoundError
 from service.http import AnyRequest, MeterIdInPath, VehicleIdInPath, utc_time
+from service.keys.scope import Scope, needs
 from service.telemetry.readings import DeviceId, Timestamp, explain
 
 
@@ -71,6 +72,7 @@ def mappings_router(database: Database, bodies: BodyReader) -> Router:
         "/mapping/{meterId:str}/{vehicleId:str}",
         operation_class=documented(400, 408, 413, 415, 503, body=Validity, needs_body=False),
         summary="Map a meter to a vehicle; a new mapping takes over its meter for the whole of its validity",
+        **needs(Scope.ADMIN),
     )
     async def map_device(meter_id: MeterIdInPath, vehicle_id: VehicleIdInPath, request: AnyRequest) -> Mapping:
         validity = _validity(await bodies.read(request))
@@ -89,6 +91,7 @@ def mappings_router(database: Database, bodies: BodyReader) -> Router:
         "/mapping/{meterId:str}/{vehicleId:str}",
         operation_class=documented(400, 404, 503),
         summary="End a mapping, from now on or for a period",
+        **needs(Scope.ADMIN),
     )
     async def unmap_device(
         meter_id: MeterIdInPath,
@@ -112,7 +115,12 @@ def mappings_router(database: Database, bodies: BodyReader) -> Router:
         if not unmapped.found:
             raise NotFoundError(f"meter {meter_id!r} is not mapped to vehicle {vehicle_id!r} then")
 
-    @get("/mappings", operation_class=documented(400, 503), summary="All mappings: past, present and future")
+    @get(
+        "/mappings",
+        operation_class=documented(400, 503),
+        summary="All mappings: past, present and future",
+        **needs(Scope.READ),
+    )
     async def mappings(
         meter_id: Annotated[str | None, QueryParameter(name="meterId")] = None,
         vehicle_id: Annotated[str | None, QueryParameter(name="vehicleId")] = None,

@@ -36,6 +36,13 @@ def _instant(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
 @click.command()
 @click.option("--url", default="http://127.0.0.1:3000", show_default=True, help="Where the engine is.")
 @click.option(
+    "--key",
+    envvar="EV_ENGINE_KEY",
+    metavar="KEY",
+    help="API key with scopes ingest, admin (it maps devices) and read (for --check), where the engine asks for one; "
+    "or variable EV_ENGINE_KEY.",
+)
+@click.option(
     "--devices",
     type=click.IntRange(1, 1_000_000),
     default=10_000,
@@ -91,6 +98,7 @@ def _instant(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
 @click.option("--check", is_flag=True, help="Compare the engine's answers with the truth; exit 1 if any differs.")
 def simulate(
     url: str,
+    key: str | None,
     devices: int,
     hours: int,
     speed: float,
@@ -127,6 +135,7 @@ def simulate(
         raise click.UsageError("--end must not be in the future")
     options = Options(
         url=url,
+        key=key,
         devices=devices,
         hours=hours,
         speed=speed,

@@ -52,6 +52,7 @@ class Options:
     end: datetime
     truth_file: Path | None = None
     check: bool = False
+    key: str | None = None
 
 
 class Pace:
@@ -73,7 +74,7 @@ class Pace:
 @contextmanager
 def _sending(options: Options, progress: Progress, task: TaskID) -> Iterator[Sender]:
     """Open a sender whose answers advance the bar; leave nothing running, whatever happens."""
-    client = EngineClient(options.url)
+    client = EngineClient(options.url, key=options.key)
     sender = Sender(client, options.connections, lambda readings: progress.advance(task, readings))
     try:
         yield sender

@@ -45,14 +45,15 @@ class Tally:
 class EngineClient:
     """A thread-safe HTTP client that keeps one connection a thread alive and retries for a while."""
 
-    def __init__(self, url: str, patience_seconds: float = 300.0) -> None:
-        """Talk to the engine at `url`; a request is retried for up to `patience_seconds`."""
+    def __init__(self, url: str, patience_seconds: float = 300.0, key: str | None = None) -> None:
+        """Talk to the engine at `url`, with an API key where it asks for one; retry for up to `patience_seconds`."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SendError(f"{url!r} is not an http(s) URL such as http://127.0.0.1:3000")
         self.url = url.rstrip("/")
         self.retries = 0
         self.patience_seconds = patience_seconds
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
         secure = parts.scheme == "https"
         self._open = http.client.HTTPSConnection if secure else http.client.HTTPConnection
@@ -106,7 +107,7 @@ class EngineClient:
             self._local.connection = connection
             with self._lock:
                 self._connections.append(connection)
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
         connection.request(method, self._prefix + path, body, headers)
         response = connection.getresponse()
         answer = response.read()

@@ -13,6 +13,7 @@ from service.database import Database
 from service.documentation import documented
 from service.errors import NotFoundError
 from service.http import MeterIdInPath, VehicleIdInPath
+from service.keys.scope import Scope, needs
 
 Page = Annotated[int, QueryParameter(ge=1, le=1_000_000_000, description="Page, from 1")]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Devices a page")]
@@ -150,4 +151,5 @@ def status_router(database: Database) -> Router:
         "/v1/status",
         route_handlers=[meter, vehicle, overview, charging, warnings, online, meters, vehicles],
         tags=["Status"],
+        **needs(Scope.READ),
     )

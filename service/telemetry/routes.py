@@ -15,11 +15,14 @@ from service.documentation import documented
 from service.errors import (
     DatabaseUnavailableError,
     EngineError,
+    ForbiddenError,
     InvalidRequestError,
     OverloadedError,
     TooLargeError,
 )
 from service.http import AnyRequest
+from service.keys.guard import key_of
+from service.keys.scope import Scope, needs
 from service.metrics.engine import Metrics
 from service.telemetry.readings import (
     Batch,
@@ -38,6 +41,8 @@ from service.telemetry.writer import GroupCommitWriter
 
 MAX_BATCH_READINGS = 50_000
 
+_ID_FIELD = ("meterId", "vehicleId")
+_NOT_COVERED = "must be a device that this key is bound to"
 _TOO_OLD = "must not be older than the history that is kept"
 
 
@@ -68,7 +73,9 @@ class Ingest:
     metrics: Metrics
 
     async def one(self, request: AnyRequest, kind: Any) -> Accepted:
-        """Store the one reading in the request; raise InvalidRequestError when it is refused."""
+        """Store the one reading in the request; raise InvalidRequestError when it is refused,
+        ForbiddenError when its device is not the key's.
+        """
         try:
             return await self._one(request, kind)
         except (OverloadedError, DatabaseUnavailableError):
@@ -81,6 +88,9 @@ class Ingest:
     async def _one(self, request: AnyRequest, kind: Any) -> Accepted:
         reading: Reading = parse_reading(await self.bodies.read(request), kind, newest_accepted(self.max_clock_skew))
         row = to_row(reading)
+        key = key_of(request)
+        if key is not None and not key.covers(row.device_id):
+            raise ForbiddenError(f"{_ID_FIELD[row.is_vehicle]} {_NOT_COVERED}")
         outcome = await self.writer.write([row])
         if outcome.expired:
             raise InvalidRequestError(_TOO_OLD, "timestamp")
@@ -127,6 +137,13 @@ class Ingest:
             raise TooLargeError(f"a batch holds at most {MAX_BATCH_READINGS} readings")
         if not rows and not refused:
             raise InvalidRequestError("must hold at least one reading", "readings")
+        key = key_of(request)
+        if key is not None and not all(key.covers(row.device_id) for row in rows):
+            covered = [n for n, row in enumerate(rows) if key.covers(row.device_id)]
+            for n in set(range(len(rows))).difference(covered):
+                field = _ID_FIELD[rows[n].is_vehicle]
+                refused.append(Refused(places[n], label(rows[n]), field, f"{field} {_NOT_COVERED}"))
+            rows, places = [rows[n] for n in covered], [places[n] for n in covered]
         return rows, places, refused
 
 
@@ -170,4 +187,5 @@ def telemetry_router(ingest: Ingest) -> Router:
         "/v1/telemetry",
         route_handlers=[any_reading, meter_reading, vehicle_reading, batch],
         tags=["Telemetry"],
+        **needs(Scope.INGEST),
     )

@@ -14,6 +14,7 @@ from tests.bench.chart import write_chart
 from tests.bench.copy import Yardstick
 from tests.bench.figure import Figure
 from tests.bench.growth import measure_growth
+from tests.bench.keys import measure_keys
 from tests.bench.machine import database_facts, machine_facts
 from tests.bench.options import FOLDER, Options, parse
 from tests.bench.reads import measure_reads
@@ -64,7 +65,12 @@ def _measure(options: Options, facts: dict[str, Any]) -> list[Figure]:
         if "late" in options.only:
             _tell("late")
             figures += measure_late(stage)
-    for name, measure in (("reads", measure_reads), ("storage", measure_storage), ("growth", measure_growth)):
+    for name, measure in (
+        ("keys", measure_keys),
+        ("reads", measure_reads),
+        ("storage", measure_storage),
+        ("growth", measure_growth),
+    ):
         if name in options.only:
             _tell(name)
             figures += measure(options)

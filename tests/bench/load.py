@@ -30,7 +30,9 @@ _GRACE_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to send: batches, or single readings when batch_readings is 1; `rate` (requests/s) makes it open-loop."""
+    """What to send: batches, or single readings when batch_readings is 1; `rate` (requests/s) makes it open-loop,
+    `key` goes with every request.
+    """
 
     port: int
     devices: int
@@ -40,6 +42,7 @@ class Plan:
     connections: int
     batch_readings: int
     rate: float | None = None
+    key: str = ""
 
 
 @dataclass(kw_only=True)
@@ -98,7 +101,8 @@ class Source:
         single = plan.batch_readings == 1
         self._head = (
             f"POST /v1/telemetry{'' if single else '/batch'} HTTP/1.1\r\nHost: 127.0.0.1:{plan.port}\r\n"
-            "Content-Type: application/json\r\nContent-Length: "
+            + (f"Authorization: Bearer {plan.key}\r\n" if plan.key else "")
+            + "Content-Type: application/json\r\nContent-Length: "
         ).encode()
         if single:
             self._bodies = self._single_bodies(singles(plan.devices, 0))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("copy", "batch", "single", "late", "reads", "storage", "growth")
+PARTS = ("copy", "batch", "single", "keys", "late", "reads", "storage", "growth")
 FOLDER = Path(__file__).resolve().parents[2] / ".bench"
 
 
@@ -28,6 +28,8 @@ class Options:
     copy_seconds: float
     late_seconds: float
     single_seconds: float
+    keys_rounds: int
+    keys_seconds: float
     read_history: tuple[int, ...]
     storage_devices: int
     growth_history: tuple[int, int]
@@ -72,6 +74,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         copy_seconds=4 if quick else 10,
         late_seconds=8 if quick else 30,
         single_seconds=8 if quick else 20,
+        keys_rounds=3 if quick else 6,
+        keys_seconds=4 if quick else 10,
         read_history=tuple(sorted(given.history or [2_000_000 if quick else 30_000_000])),
         storage_devices=300 if quick else 1000,
         growth_history=(1_000_000, max(given.history or [3_000_000 if quick else 10_000_000])),

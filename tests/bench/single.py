@@ -35,7 +35,7 @@ function request()
             device + 1)
     end
     sent = sent + 1
-    return wrk.format("POST", "/v1/telemetry", {["Content-Type"] = "application/json"}, body .. stamp)
+    return wrk.format("POST", "/v1/telemetry", {["Content-Type"] = "application/json"%s}, body .. stamp)
 end
 
 function done(summary, latency)
@@ -54,7 +54,7 @@ def measure_single(stage: Stage) -> list[Figure]:
     """Measure closed-loop with wrk where it is installed, else with the own generator; open-loop with the own one."""
     timescale = stage.options.edition == "timescale"
     wrk = shutil.which("wrk")
-    closed, usage = _run_wrk(stage, wrk) if wrk else _run_own(stage, _CONNECTIONS, None)
+    closed, usage = run_closed(stage)
     sender = "wrk" if wrk else "the benchmark's own generator"
     steady, steady_usage = _run_own(stage, 64, _STEADY_RATE)
     used = steady_usage.text({"load": steady.cpu_seconds})
@@ -77,7 +77,13 @@ def measure_single(stage: Stage) -> list[Figure]:
     ]
 
 
-def _run_own(stage: Stage, connections: int, rate: float | None) -> tuple[Load, Usage]:
+def run_closed(stage: Stage, key: str = "") -> tuple[Load, Usage]:
+    """Send as many single readings as 256 connections get through, each with the key if one is given."""
+    wrk = shutil.which("wrk")
+    return _run_wrk(stage, wrk, key) if wrk else _run_own(stage, _CONNECTIONS, None, key)
+
+
+def _run_own(stage: Stage, connections: int, rate: float | None, key: str = "") -> tuple[Load, Usage]:
     plan = Plan(
         port=stage.port,
         devices=stage.options.devices,
@@ -87,15 +93,17 @@ def _run_own(stage: Stage, connections: int, rate: float | None) -> tuple[Load, 
         connections=connections,
         batch_readings=1,
         rate=rate,
+        key=key,
     )
     load, usage = run_load(stage, plan)
     stage.timeline.next = load.next_minute
     return load, usage
 
 
-def _run_wrk(stage: Stage, wrk: str) -> tuple[Load, Usage]:
+def _run_wrk(stage: Stage, wrk: str, key: str) -> tuple[Load, Usage]:
     script = FOLDER / "single.lua"
-    script.write_text(_WRK_SCRIPT % (stage.options.devices, stage.timeline.next))
+    header = f', ["Authorization"] = "Bearer {key}"' if key else ""
+    script.write_text(_WRK_SCRIPT % (stage.options.devices, stage.timeline.next, header))
     seconds = int(stage.options.single_seconds)
     command = [wrk, "--threads=1", f"--connections={_CONNECTIONS}", f"--duration={seconds}s", "--timeout=15s"]
     command += [f"--script={script}", f"http://127.0.0.1:{stage.port}"]

@@ -88,8 +88,8 @@ def open_stage(options: Options, name: str, minutes: int) -> Iterator[Stage]:
         with psycopg.connect(database.url, autocommit=True) as connection:
             postgres_pid = psutil.Process(connection.info.backend_pid).ppid()
             _make_schema(connection, database.url, options.edition)
-        port = _free_port()
-        process = stack.enter_context(_service(options, database.url, port))
+        port = free_port()
+        process = stack.enter_context(service_on(options, database.url, port))
         yield Stage(options, database.url, port, postgres_pid, process.pid, Timeline(minutes))
 
 
@@ -107,7 +107,8 @@ def _make_schema(connection: Connection[Any], url: str, edition: str) -> None:
 
 
 @contextmanager
-def _service(options: Options, url: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def service_on(options: Options, url: str, port: int, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the service on a database; `more` adds to its environment."""
     environment = os.environ | {
         "DATABASE_URL": url,
         "EDITION": options.edition,
@@ -115,6 +116,7 @@ def _service(options: Options, url: str, port: int) -> Iterator[subprocess.Popen
         "PORT": str(port),
         "WORKERS": str(options.workers),
         "LOG_LEVEL": "warning",
+        **more,
     }
     if options.writers:
         environment["INGEST_WRITERS"] = str(options.writers)
@@ -155,7 +157,8 @@ def _await_ready(process: subprocess.Popen[bytes], port: int, log_path: Path) ->
     raise RuntimeError(f"the service did not get ready; see {log_path}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -27,6 +27,9 @@ EDITION_ONLY = {
     "empty_vehicle_rollups": "postgres",
     # TimescaleDB tells itself which job runs.
     "upkeep_runs": "postgres",
+    # Retention deletes rows; there chunks are dropped.
+    "advance_history": "postgres",
+    "delete_expired": "postgres",
 }
 # Procedures that exist in both and do what each needs; their comments say what that is.
 OWN_WORDS = {"refresh_rollups", "apply_retention", "run_upkeep", "retention_effect"}

@@ -7,7 +7,7 @@ CREATE OR REPLACE FUNCTION engine.apply_settings(
     p_offline_after interval, p_fleet_timezone text
 )
 RETURNS void
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -23,11 +23,12 @@ COMMENT ON FUNCTION engine.note_stale_hours(timestamptz) IS
     'Notes the device hours of staged readings that were rolled up before the readings came';
 
 -- New readings add to their buckets; what is changed or deleted is counted anew from history. Buckets are written in key
--- order, hours before days, so that concurrent writers wait for each other, never in a ring.
+-- order, hours before days, so that concurrent writers wait for each other, never in a ring. The triggers act as the owner:
+-- the service may add to history, to rollups only by that.
 
 CREATE OR REPLACE FUNCTION engine.roll_up_meter_rows()
 RETURNS trigger
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -60,7 +61,7 @@ COMMENT ON FUNCTION engine.roll_up_meter_rows() IS 'Trigger: adds new meter read
 
 CREATE OR REPLACE FUNCTION engine.recount_meter_rows()
 RETURNS trigger
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -95,7 +96,7 @@ COMMENT ON FUNCTION engine.recount_meter_rows() IS
 
 CREATE OR REPLACE FUNCTION engine.empty_meter_rollups()
 RETURNS trigger
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -127,7 +128,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_meter_rows();
 
 CREATE OR REPLACE FUNCTION engine.roll_up_vehicle_rows()
 RETURNS trigger
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -166,7 +167,7 @@ COMMENT ON FUNCTION engine.roll_up_vehicle_rows() IS 'Trigger: adds new vehicle 
 
 CREATE OR REPLACE FUNCTION engine.recount_vehicle_rows()
 RETURNS trigger
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -201,7 +202,7 @@ COMMENT ON FUNCTION engine.recount_vehicle_rows() IS
 
 CREATE OR REPLACE FUNCTION engine.empty_vehicle_rollups()
 RETURNS trigger
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -242,25 +243,45 @@ COMMENT ON PROCEDURE engine.refresh_rollups(integer, jsonb) IS
     'Nothing to do in this edition: the triggers leave the rollups exact';
 
 -- History goes by whole days, so that what is left of an hour or a day can always be counted anew. Readings older than
--- history_from are refused from before anything goes, and their deletion leaves the rollups alone.
+-- history_from are refused from before anything goes, and their deletion leaves the rollups alone. The two steps act as the
+-- owner, so that the service can have them done and delete nothing else.
+CREATE OR REPLACE FUNCTION engine.advance_history()
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE engine.horizon SET
+        meter_history_from = greatest(meter_history_from, date_bin('1 day', now() - engine.keep_interval('meter_telemetry_history'), 'epoch')),
+        vehicle_history_from = greatest(vehicle_history_from, date_bin('1 day', now() - engine.keep_interval('vehicle_telemetry_history'), 'epoch'))
+$$;
+COMMENT ON FUNCTION engine.advance_history() IS
+    'Moves the start of the history to what engine.retention keeps: older readings are refused from then on';
+
+CREATE OR REPLACE FUNCTION engine.delete_expired()
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM public.meter_telemetry_history WHERE ts < (SELECT meter_history_from FROM engine.horizon);
+    DELETE FROM public.vehicle_telemetry_history WHERE ts < (SELECT vehicle_history_from FROM engine.horizon);
+    DELETE FROM public.meter_telemetry_hourly WHERE bucket < now() - engine.keep_interval('meter_telemetry_hourly');
+    DELETE FROM public.vehicle_telemetry_hourly WHERE bucket < now() - engine.keep_interval('vehicle_telemetry_hourly');
+    DELETE FROM public.meter_telemetry_daily WHERE bucket < now() - engine.keep_interval('meter_telemetry_daily');
+    DELETE FROM public.vehicle_telemetry_daily WHERE bucket < now() - engine.keep_interval('vehicle_telemetry_daily');
+$$;
+COMMENT ON FUNCTION engine.delete_expired() IS
+    'Deletes history before its start, and rollups that engine.retention no longer keeps';
+
 CREATE OR REPLACE PROCEDURE engine.apply_retention(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
 BEGIN
     PERFORM pg_advisory_lock('engine.retention'::regclass::oid::integer, 0);
-    UPDATE engine.horizon SET
-        meter_history_from = greatest(meter_history_from, date_bin('1 day', now() - engine.keep_interval('meter_telemetry_history'), 'epoch')),
-        vehicle_history_from = greatest(vehicle_history_from, date_bin('1 day', now() - engine.keep_interval('vehicle_telemetry_history'), 'epoch'));
+    PERFORM engine.advance_history();
     COMMIT;
     PERFORM engine.await_writers();
     COMMIT;
-    DELETE FROM public.meter_telemetry_history WHERE ts < (SELECT meter_history_from FROM engine.horizon);
-    DELETE FROM public.vehicle_telemetry_history WHERE ts < (SELECT vehicle_history_from FROM engine.horizon);
-    COMMIT;
-    DELETE FROM public.meter_telemetry_hourly WHERE bucket < now() - engine.keep_interval('meter_telemetry_hourly');
-    DELETE FROM public.vehicle_telemetry_hourly WHERE bucket < now() - engine.keep_interval('vehicle_telemetry_hourly');
-    DELETE FROM public.meter_telemetry_daily WHERE bucket < now() - engine.keep_interval('meter_telemetry_daily');
-    DELETE FROM public.vehicle_telemetry_daily WHERE bucket < now() - engine.keep_interval('vehicle_telemetry_daily');
+    PERFORM engine.delete_expired();
     COMMIT;
     PERFORM pg_advisory_unlock('engine.retention'::regclass::oid::integer, 0);
 END

@@ -162,3 +162,37 @@ COMMENT ON COLUMN public.device_mapping.meter_id IS 'Meter id';
 COMMENT ON COLUMN public.device_mapping.vehicle_id IS 'Vehicle that the meter''s energy is attributed to';
 COMMENT ON COLUMN public.device_mapping.valid_from IS 'First instant of the mapping (included); -infinity: since ever';
 COMMENT ON COLUMN public.device_mapping.valid_to IS 'End of the mapping (excluded); infinity: until further notice';
+
+-- A secret is 256 random bits, so nobody can try them all: one salted SHA-256 is as good as a slow password hash, and
+-- a heartbeat cannot afford the latter. The salt keeps equal secrets, which no two keys ever have, from showing.
+CREATE TABLE engine.api_key (
+    id text COLLATE "C" PRIMARY KEY CHECK (id ~ '^[0-9a-f]{12}$'),
+    name text COLLATE "C" NOT NULL CHECK (name ~ '^[^[:cntrl:][:space:]]{1,64}$' AND name !~ '^[0-9a-f]{12}$'),
+    scopes text[] NOT NULL CHECK (cardinality(scopes) > 0 AND scopes <@ ARRAY['ingest', 'read', 'admin']),
+    device_id text COLLATE "C" CHECK (length(device_id) BETWEEN 1 AND 64),
+    device_prefix text COLLATE "C" CHECK (length(device_prefix) BETWEEN 1 AND 64),
+    salt bytea NOT NULL CHECK (length(salt) = 16),
+    hash bytea NOT NULL CHECK (length(hash) = 32),
+    version bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    rotated_at timestamptz,
+    revoked_at timestamptz,
+    CONSTRAINT api_key_bound_keys_only_ingest CHECK (
+        num_nonnulls(device_id, device_prefix) = 0
+        OR num_nonnulls(device_id, device_prefix) = 1 AND scopes = ARRAY['ingest']
+    )
+);
+CREATE UNIQUE INDEX api_key_name ON engine.api_key (name) WHERE revoked_at IS NULL;
+CREATE UNIQUE INDEX api_key_version ON engine.api_key (version);
+COMMENT ON TABLE engine.api_key IS 'Who may call the service and for what; a key is shown once as ev_<id>_<secret>, of which only a salted hash is kept; never deleted, only revoked';
+COMMENT ON COLUMN engine.api_key.id IS 'Public part of the key, 12 hexadecimal digits';
+COMMENT ON COLUMN engine.api_key.name IS 'What people call it; unique among keys that are not revoked';
+COMMENT ON COLUMN engine.api_key.scopes IS 'What it may do: ingest, read, admin';
+COMMENT ON COLUMN engine.api_key.device_id IS 'The one device whose readings it may send; null: not bound to one';
+COMMENT ON COLUMN engine.api_key.device_prefix IS 'What the ids of the devices begin with whose readings it may send; null: not bound so';
+COMMENT ON COLUMN engine.api_key.salt IS '16 random bytes before the secret in the hash';
+COMMENT ON COLUMN engine.api_key.hash IS 'SHA-256 of salt and secret';
+COMMENT ON COLUMN engine.api_key.version IS 'Number of the latest change; changes are numbered in the order in which they become visible';
+COMMENT ON COLUMN engine.api_key.created_at IS 'When it was created';
+COMMENT ON COLUMN engine.api_key.rotated_at IS 'When its secret was last replaced; null: never';
+COMMENT ON COLUMN engine.api_key.revoked_at IS 'When it was revoked; null: it is good';

@@ -1,0 +1,53 @@
+"""Whose request it is: the address of the connection, or what a trusted proxy says about it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any
+
+Network = IPv4Network | IPv6Network
+
+
+class Addresses:
+    """Tells client addresses, given the networks whose X-Forwarded-For is believed."""
+
+    def __init__(self, trusted: Sequence[Network]) -> None:
+        self._trusted = trusted
+        self._trusts = lru_cache(maxsize=10_000)(self._is_trusted)
+
+    def of(self, scope: Any) -> str:
+        """Return the address of a request's client; empty when the connection has none.
+
+        Every proxy appends the address that it sees to X-Forwarded-For: from its end, the first that is no proxy of
+        ours is the client. What stands before that the client may have made up.
+        """
+        client = scope.get("client")
+        address: str = client[0] if client else ""
+        if not self._trusted or not self._trusts(address):
+            return address
+        values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        for hop in reversed(",".join(values).split(",")):
+            if not (hop := _without_port(hop.strip())):
+                continue
+            address = hop
+            if not self._trusts(hop):
+                break
+        return address
+
+    def _is_trusted(self, address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self._trusted)
+
+
+def _without_port(hop: str) -> str:
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop

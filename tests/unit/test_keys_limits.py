@@ -1,0 +1,128 @@
+"""Token buckets, and whose they are."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+
+from service.errors import RateLimitedError, SettingsError
+from service.keys.addresses import Addresses
+from service.keys.limits import Buckets, bucket_of
+from service.settings import Settings
+
+
+def taken(buckets: Buckets, name: str, now: float, most: int = 10_000) -> int:
+    for count in range(most):
+        try:
+            buckets.take(name, now)
+        except RateLimitedError:
+            return count
+    return most
+
+
+def test_a_bucket_holds_five_seconds_worth_and_fills_at_its_rate():
+    buckets = Buckets("key", 8)
+    assert taken(buckets, "a", 100.0) == 40
+    assert taken(buckets, "b", 100.0) == 40, "every name has its own"
+    assert taken(buckets, "a", 101.0) == 8
+    assert taken(buckets, "a", 101.05) == 0
+    assert taken(buckets, "a", 1000.0) == 40
+
+
+def test_a_refusal_says_when_to_come_back_in_the_standard_fields():
+    buckets = Buckets("address", 0.5)
+    assert taken(buckets, "a", 0.0) == 2
+    with pytest.raises(RateLimitedError, match="one address") as refused:
+        buckets.take("a", 0.0)
+    assert refused.value.headers == {
+        "Retry-After": "1",
+        "RateLimit-Policy": '"address";q=2;w=5',
+        "RateLimit": '"address";r=0;t=1',
+    }
+    buckets.take("a", 1.0)
+
+
+def test_the_table_is_bounded_and_forgets_who_was_silent_longest():
+    buckets = Buckets("address", 1, most=3)
+    for name in ("a", "b", "c", "a", "d"):
+        buckets.take(name, 0.0)
+    assert list(buckets._full_at) == ["c", "a", "d"]
+    assert taken(buckets, "a", 0.0) == 3
+
+
+def test_a_fine_empties_a_bucket_at_the_most():
+    buckets = Buckets("address", 1)
+    buckets.take("a", 0.0)
+    buckets.fine("a", 10**9)
+    assert buckets._full_at["a"] < 1e9
+    assert taken(buckets, "a", buckets._full_at["a"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("address", "bucket"),
+    [
+        ("127.0.0.1", None),
+        ("::1", None),
+        ("::ffff:127.0.0.1", None),
+        ("10.1.2.3", "10.1.2.3"),
+        ("::ffff:10.1.2.3", "10.1.2.3"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("somewhere", "somewhere"),
+    ],
+)
+def test_addresses_are_counted_by_who_holds_them(address, bucket):
+    assert bucket_of(address) == bucket
+
+
+TRUSTED = [ip_network("10.0.0.0/8"), ip_network("::1/128")]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("203.0.113.9", ["1.2.3.4"], "203.0.113.9"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["1.2.3.4"], "1.2.3.4"),
+        ("10.0.0.1", ["6.6.6.6, 1.2.3.4"], "1.2.3.4"),
+        ("10.0.0.1", ["6.6.6.6, 1.2.3.4, 10.9.9.9"], "1.2.3.4"),
+        ("10.0.0.1", ["6.6.6.6", "1.2.3.4"], "1.2.3.4"),
+        ("10.0.0.1", ["10.2.2.2, 10.3.3.3"], "10.2.2.2"),
+        ("::1", ["2001:db8::7"], "2001:db8::7"),
+        ("::ffff:10.0.0.1", ["1.2.3.4:4711"], "1.2.3.4"),
+        ("10.0.0.1", ["[2001:db8::7]:80"], "2001:db8::7"),
+        ("10.0.0.1", [" , ,"], "10.0.0.1"),
+        ("10.0.0.1", ["unknown"], "unknown"),
+    ],
+)
+def test_only_trusted_proxies_are_believed(peer, forwarded, client):
+    headers = [(b"host", b"x"), *((b"x-forwarded-for", value.encode()) for value in forwarded)]
+    assert Addresses(TRUSTED).of({"client": (peer, 1), "headers": headers}) == client
+    assert Addresses([]).of({"client": (peer, 1), "headers": headers}) == peer
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("AUTH", "yes"),
+        ("METRICS_OPEN", "1"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "proxy.example.com"),
+        ("CORS_ORIGINS", "dash.example.com"),
+        ("CORS_ORIGINS", "https://dash.example.com/app"),
+        ("KEY_RATE_LIMIT", "0"),
+        ("ADDRESS_RATE_LIMIT", "many"),
+    ],
+)
+def test_a_wrong_setting_is_named(variable, text):
+    with pytest.raises(SettingsError, match=variable):
+        Settings.from_environment({variable: text})
+
+
+def test_lists_are_read():
+    settings = Settings.from_environment(
+        {"TRUSTED_PROXIES": "10.0.0.0/8, ::1", "CORS_ORIGINS": "https://a.example, http://b.example:8080"}
+    )
+    assert list(settings.trusted_proxies) == TRUSTED
+    assert settings.cors_origins == ("https://a.example", "http://b.example:8080")
