@@ -22,7 +22,7 @@ class Watch:
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
         """Return `app`, watched."""
-        requests = self._requests
+        histograms = self._requests
 
         async def watched(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != ScopeType.HTTP:
@@ -35,7 +35,7 @@ class Watch:
             try:
                 await app(scope, receive, send)
             finally:
-                if histogram := requests.get((str(scope["method"]), scope["path_template"])):
+                if histogram := histograms.get((str(scope["method"]), scope["path_template"])):
                     histogram.observe(perf_counter() - started)
 
         return watched

@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from service.database import Database
+from service.documentation import documented
 from service.keys.scope import OPEN, Scope, needs
 from service.metrics.engine import Metrics
 from service.metrics.vitals import Vitals
@@ -48,7 +49,13 @@ def metrics_router(metrics: Metrics, gauges: Gauges, vitals: Vitals, *, is_open:
     """Return the route that Prometheus scrapes; where it is not open, it asks for a key that may read."""
     asks = OPEN if is_open else needs(Scope.READ)
 
-    @get("/metrics", summary="Metrics for Prometheus, over all workers", media_type="text/plain", **asks)
+    @get(
+        "/metrics",
+        operation_class=documented(needs_key=not is_open),
+        summary="Metrics for Prometheus, over all workers",
+        media_type="text/plain",
+        **asks,
+    )
     async def scrape() -> Response[bytes]:
         asked = await vitals.read()
         gauges.note()

@@ -41,7 +41,7 @@ def table() -> list[tuple[str, str, str]]:
     return [
         (call, holder, cell)
         for calls, *cells in lines
-        for call in re.findall(r"`([^`]+)`", calls)
+        for call in re.findall(r"`([A-Z]+ [^`]+)`", calls)
         for holder, cell in zip(HOLDERS, cells, strict=True)
     ]
 
@@ -71,6 +71,14 @@ def test_cell(callers, call, holder, cell):
     assert response.json()["status"] == int(cell)
     assert response.json()["detail"]
     assert ("www-authenticate" in response.headers) == (cell == "401")
+
+
+def test_metrics_may_be_opened(servers, edition):
+    with servers.database(edition) as url:
+        settings = Settings(host="0.0.0.0", db_pool_min=1, db_pool_max=4, metrics_open=True)
+        with TestClient(create_app(settings, url)) as client:
+            assert client.get("/metrics").status_code == 200
+            assert client.get("/health").status_code == 401
 
 
 def test_the_table_has_every_route():
