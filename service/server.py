@@ -33,8 +33,9 @@ _METRICS_VARIABLE = "EV_ENGINE_METRICS_FOLDER"
 # Devices may keep their connections open between readings: room for two fleets of 10,000, if the system allows.
 _CONNECTIONS = 25_000
 _OTHER_FILES = 300
-# Request line and header fields together; the server answers 431 beyond. They must arrive within the time, and a
-# connection may rest as long between two requests.
+# Request line and header fields together: the server answers 431 somewhere between this and twice as much, as they
+# happen to arrive, and to more than 100 fields. They must arrive within the time, and a connection may rest as long
+# between two requests.
 _HEADER_BYTES = 64 * 1024
 _HEADER_MILLISECONDS = 30_000
 

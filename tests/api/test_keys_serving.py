@@ -205,22 +205,20 @@ def test_clients_behind_a_trusted_proxy_are_told_apart_and_heads_are_bounded(dat
         assert ask(port, "GET", "/v1/status/overview", made_up)[0] == 429
 
         assert ask(port, "GET", "/health/live", {"X-Large": "x" * 40_000})[0] == 200
-        for headers in ({"X-Large": "x" * 100_000}, {f"X-{n}": "x" for n in range(200)}):
+        for headers in ({"X-Large": "x" * 200_000}, {f"X-{n}": "x" for n in range(200)}):
             assert ask(port, "GET", "/health/live", headers)[0] == 431
-        assert ask(port, "GET", f"/health/live?{'x' * 100_000}")[0] in (414, 431)
+        assert ask(port, "GET", f"/health/live?{'x' * 200_000}")[0] in (414, 431)
         assert ask(port, "GET", "/health/live")[0] == 200
     assert "AUTH=off" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.edition("postgres", reason="the HTTP server is the same on both editions")
-@pytest.mark.parametrize("megabytes", [0.001, 1])
-def test_a_body_without_a_key_is_refused_and_the_connection_stays_in_step(database_url, tmp_path, make_key, megabytes):
+def test_a_reading_without_a_key_is_refused_and_the_connection_stays_in_step(database_url, tmp_path, make_key):
     make_key("read")
-    body = b" " * int(megabytes * 1_000_000)
     with serving(tmp_path / "log", DATABASE_URL=database_url, AUTH="on") as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         for _ in range(3):
-            connection.request("POST", "/v1/telemetry/batch", body)
+            connection.request("POST", "/v1/telemetry", json.dumps(meter_reading()))
             answer = connection.getresponse()
             assert (answer.status, json.loads(answer.read())["status"]) == (401, 401)
             connection.request("GET", "/health/live")

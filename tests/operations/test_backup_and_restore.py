@@ -20,6 +20,8 @@ from staging import ingest, meter, refresh, vehicle
 from service.app import create_app
 from service.errors import OperationError
 from service.installation import client_program
+from service.keys.scope import Scope
+from service.keys.store import open_keys
 from service.migrate import migrate
 from service.operations.backup import restore
 
@@ -73,17 +75,22 @@ def answers(client: Client) -> dict[str, Any]:
 
 
 def test_a_restored_database_gives_every_answer_and_goes_on(
-    told: Callable[..., str], filled, client, settings, edition, empty_database_url, tmp_path: Path
-):
+    told: Callable[..., str], filled, client, settings, edition, database_url, empty_database_url,
+    tmp_path: Path
+):  # fmt: skip
     if edition == "timescale":
         filled.execute("SELECT alter_job(job_id, scheduled => true, next_start => now() + interval '1 day') "
                        "FROM timescaledb_information.jobs WHERE proc_name = 'apply_retention'")  # fmt: skip
     wait_until(lambda: client.get("/health/ready").status_code == 200)
+    with open_keys(database_url) as keys:
+        for name in ("first", "second"):
+            keys.create(name, [Scope.READ])
+        keys.rotate("first")
     before = answers(client)
     assert before[QUESTIONS[0]]["totalKwhDeliveredDc"] == 1.25
     archive = tmp_path / "engine.backup"
     said = told("backup", FILE=str(archive))
-    assert f"readings, 19 relations ({edition} edition)" in said
+    assert f"readings, 20 relations ({edition} edition)" in said
     manifest = json.loads(archive.with_name("engine.backup.manifest.json").read_text())
     assert manifest["relations"]["public.device_mapping"]["rows"] == 2
     assert stat.S_IMODE(archive.stat().st_mode) == 0o600
@@ -98,6 +105,8 @@ def test_a_restored_database_gives_every_answer_and_goes_on(
         fresh = vehicle_reading(vehicleId="V1")
         answer = restored.post("/v1/telemetry/batch", json={"readings": [known, fresh]}).json()
         assert (answer["success"], answer["duplicates"]) == (2, 1)
+    with open_keys(empty_database_url) as keys:
+        assert [(key.name, key.rotated_at is None) for key in keys.all()] == [("first", False), ("second", True)]
     with psycopg.connect(empty_database_url, autocommit=True) as session:
         refresh(session)
         assert session.execute("SELECT count(*) FROM engine.stale_hour").fetchone() == (0,)
