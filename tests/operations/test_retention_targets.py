@@ -220,3 +220,8 @@ class TestUpkeep:
         connection.execute("ALTER TABLE meter_telemetry_daily RENAME COLUMN bucked TO bucket")
         connection.execute("CALL engine.run_upkeep()")
         assert self.policy(connection)[:3] == (True, 3, 1)
+
+
+def test_every_target_is_in_make_help(told):
+    listed = {line.split()[0] for line in told("help").splitlines()}
+    assert listed >= {"retention", "retention-set", "columnstore-set", "policies", "backup", "restore"}
