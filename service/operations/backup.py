@@ -22,8 +22,8 @@ from service.operations.manifest import Manifest, differences, fingerprint, mani
 from service.operations.session import open_session
 from service.operations.tables import number, size
 
-# A backup of a large fleet takes longer than sessions may usually idle or think.
-_PATIENT = "-c idle_in_transaction_session_timeout=0 -c statement_timeout=0"
+# A backup of a large fleet takes longer than sessions may usually idle or think, and may wait for a job to end.
+_PATIENT = "-c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c statement_timeout=0"
 _ABOUT = """
     SELECT engine.edition(), current_setting('server_version_num')::integer / 10000,
         (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb')

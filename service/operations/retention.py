@@ -49,7 +49,10 @@ def keep(url: str, relation: str, text: str, *, dry_run: bool) -> str:
         assert row is not None
         before, after, drops_before, chunks, count, rows, covered, oldest = row
         if not dry_run:
-            session.execute("CALL engine.apply_retention()")
+            try:
+                session.execute("CALL engine.apply_retention()")
+            except psycopg.errors.LockNotAvailable:
+                click.echo("a backup or a long question holds what would go: the hourly job drops it", err=True)
             (oldest,) = session.execute("SELECT engine.oldest_row(%s, NULL)", [relation]).fetchone() or (None,)
     lines = [
         f"{relation}: {'would be' if dry_run else 'is'} kept {after or FOREVER} (before: {before or FOREVER})",

@@ -33,6 +33,7 @@ OPERATIONS = {
     ("get", "/health"): {200},
     ("get", "/health/live"): {200},
     ("get", "/health/ready"): {200, 503},
+    ("get", "/metrics"): {200},
 }
 
 

@@ -9,6 +9,9 @@ import pytest
 from fix_service import ago, meter_reading, now, wait_until
 from staging import ingest, meter, refresh, vehicle
 
+from service.operations import session
+from service.operations.retention import keep
+
 TODAY = now().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -83,6 +86,21 @@ def test_the_cut_off_follows_the_setting_before_anything_is_dropped(aged):
     aged.execute("SELECT engine.set_retention('meter_telemetry_history', '10 days', false)")
     assert ingest(aged, meter("M1", days_ago(20) + timedelta(hours=1))) == ([], [0])
     assert oldest(aged) == (days_ago(40), 40)
+
+
+def test_while_a_backup_runs_the_setting_counts_and_the_job_drops_later(
+    aged, connect, database_url, monkeypatch, capsys
+):
+    monkeypatch.setattr(session, "_OPTIONS", "-c timezone=UTC -c lock_timeout=200ms")
+    backup = connect(autocommit=False)
+    backup.execute("SELECT engine.hold_chunks()")
+    assert "is kept 10 days" in keep(database_url, "meter_telemetry_history", "10 days", dry_run=False)
+    assert "the hourly job drops it" in capsys.readouterr().err
+    assert oldest(aged)[1] == 40
+    assert ingest(aged, meter("M1", days_ago(20) + timedelta(hours=1))) == ([], [0])
+    backup.rollback()
+    aged.execute("CALL engine.apply_retention()")
+    assert oldest(aged) == (days_ago(10), 10)
 
 
 def test_a_longer_retention_and_forever_are_taken(told, connection):
@@ -220,3 +238,8 @@ class TestUpkeep:
         connection.execute("ALTER TABLE meter_telemetry_daily RENAME COLUMN bucked TO bucket")
         connection.execute("CALL engine.run_upkeep()")
         assert self.policy(connection)[:3] == (True, 3, 1)
+
+
+def test_every_target_is_in_make_help(told):
+    listed = {line.split()[0] for line in told("help").splitlines()}
+    assert listed >= {"retention", "retention-set", "columnstore-set", "policies", "backup", "restore"}
