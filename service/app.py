@@ -155,7 +155,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "X-API-Key", "Content-Type", "Content-Encoding"],
-        expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy"],
+        expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID"],
     )
 
 
