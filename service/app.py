@@ -36,6 +36,7 @@ from service.health.readiness import Readiness
 from service.health.routes import health_router
 from service.http import AnyRequest
 from service.keys.guard import assert_guarded, make_guard
+from service.keys.policy import asks_for_keys
 from service.logs import REQUEST_ID_HEADER, Flood, request_id
 from service.mappings.routes import mappings_router
 from service.metrics.engine import Metrics
@@ -126,6 +127,8 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         lifespan=[lifespan],
         before_request=guard.check if guard else None,
         cors_config=_cors(settings),
+        # The document says so where a key is not needed.
+        security=None if asks_for_keys(settings) else [{}],
         exception_handlers={
             EngineError: problems.of_engine,
             HTTPException: problems.of_http,

@@ -105,8 +105,8 @@ def test_pages_run_what_they_bring_along_and_nothing_else(client, path):
         assert inline
 
 
-def test_the_document_says_how_to_authenticate(client):
-    document = client.get("/api/openapi.json").json()
+def test_the_document_says_how_to_authenticate(guarded):
+    document = guarded.get("/api/openapi.json").json()
     schemes = document["components"]["securitySchemes"]
     assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")
     assert (schemes["apiKey"]["in"], schemes["apiKey"]["name"]) == ("header", "X-API-Key")
@@ -114,5 +114,12 @@ def test_the_document_says_how_to_authenticate(client):
         for operation in item.values():
             is_open = path in ("/health/live", "/health/ready")
             assert bool(operation.get("security")) != is_open, path
+            assert {} not in operation.get("security", []), path
             assert ({"401", "403", "429"} <= set(operation["responses"])) != is_open, path
     assert document["paths"]["/v1/telemetry"]["post"]["security"] == [{"bearer": ["ingest"]}, {"apiKey": ["ingest"]}]
+
+
+def test_the_document_of_an_open_service_says_that_no_key_is_needed(client):
+    for path, item in client.get("/api/openapi.json").json()["paths"].items():
+        for operation in item.values():
+            assert {} in operation["security"], path
