@@ -108,7 +108,7 @@ def test_every_endpoint_has_its_latency_by_template_and_not_by_id(client, scrape
 def test_queue_and_connections_are_told(open_client, connect):
     client = open_client(ingest_writers=1, db_pool_min=2, db_pool_max=4, ingest_queue_readings=77)
     read = lambda: parsed(client.get("/metrics").text)  # noqa: E731
-    wait_until(lambda: read()["ev_engine_pool_connections", "idle"] == 2)
+    wait_until(lambda: read()["ev_engine_pool_connections", "idle"] >= 2)
     samples = read()
     assert samples["ev_engine_queue_limit_readings",] == 77
     assert samples["ev_engine_workers",] == 1
