@@ -26,7 +26,9 @@ def make(database_url: str, tmp_path: Path) -> Make:
         command += ["-o", VENV / ".installed", f"VENV={VENV}", target]
         return subprocess.run(
             [*command, *(f"{name}={value}" for name, value in variables.items())],
-            env=os.environ | {"DATABASE_URL": url, "LOG_LEVEL": "warning"},
+            # Not as a part of the make that may run the tests: that one tells its options and its depth.
+            env={k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+            | {"DATABASE_URL": url, "LOG_LEVEL": "warning"},
             capture_output=True,
             text=True,
             timeout=120,
