@@ -30,6 +30,8 @@ SERVER_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "max_wal_size": "4GB",
+    # Creating and dropping a database goes through all of it, and each new connection maps it.
+    "shared_buffers": "64MB",
     # Dropping a database waits for TimescaleDB's launcher, which may sleep for this long first.
     "timescaledb.bgw_launcher_poll_time": "1000",
 }

@@ -82,10 +82,10 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20) -> Any:
 
 @pytest.fixture
 def settings() -> Callable[..., Settings]:
-    """Make settings fit for a test: small pools, no answer cached."""
+    """Make settings fit for a test: few connections, no answer cached."""
 
     def make(**overrides: Any) -> Settings:
-        return Settings(**{"fleet_cache_seconds": 0, "db_pool_min": 1, "db_pool_max": 4} | overrides)
+        return Settings(**{"fleet_cache_seconds": 0, "db_pool_min": 1, "db_pool_max": 4, "ingest_writers": 1} | overrides)
 
     return make
 

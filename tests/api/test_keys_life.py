@@ -127,6 +127,7 @@ def test_the_errors_of_a_batch_name_the_right_places_when_the_database_refuses_s
     assert answer["errors"][1].startswith("readings[1] meter:D7-A: timestamp must not be older")
 
 
+@pytest.mark.edition("postgres", reason="ten seconds of waiting, and nothing in it depends on the edition")
 def test_a_database_outage_is_503_never_401(open_client, make_key, servers, edition, database_url, connection):
     client = open_client(auth="on", request_timeout_seconds=2)
     known, new = make_key("ingest", "read", name="known"), make_key("read", name="new")
