@@ -35,22 +35,26 @@ def main() -> int:
         "options": asdict(options) | {"only": sorted(options.only)},
         "machine": machine_facts(),
     }
-    figures = _measure(options, facts)
-    write_results(FOLDER / "results.json", facts, figures)
-    write_chart(FOLDER / "chart.svg", facts, figures)
-    print(f"\n{head(facts)}\n\n{table(figures)}\n\nwritten: {FOLDER}/results.json, {FOLDER}/chart.svg")
+    figures: list[Figure] = []
+    try:
+        _measure(options, facts, figures)
+    finally:
+        # What was measured before a part failed is worth keeping.
+        if figures:
+            write_results(FOLDER / "results.json", facts, figures)
+            write_chart(FOLDER / "chart.svg", facts, figures)
+            print(f"\n{head(facts)}\n\n{table(figures)}\n\nwritten: {FOLDER}/results.json, {FOLDER}/chart.svg")
     return 0
 
 
-def _measure(options: Options, facts: dict[str, Any]) -> list[Figure]:
-    figures: list[Figure] = []
-    singles: list[Figure] = []
+def _measure(options: Options, facts: dict[str, Any], figures: list[Figure]) -> None:
+    """Measure part by part, adding to `figures`."""
     # A database of its own: after a batch run autovacuum is busy for minutes, which single readings would feel.
     with open_stage(options, "single", minutes_for(options, 2 * options.single_seconds)) as stage:
         facts["database"] = database_facts(stage)
         if "single" in options.only:
             _tell("single")
-            singles = measure_single(stage)
+            figures += measure_single(stage)
     with open_stage(options, "ingest", _ingest_minutes(options)) as stage:
         yardstick = Yardstick(stage) if "copy" in options.only else None
         if yardstick:
@@ -60,8 +64,7 @@ def _measure(options: Options, facts: dict[str, Any]) -> list[Figure]:
             _tell("batch")
             figures += measure_batch(stage, yardstick)
         if yardstick:
-            figures = yardstick.figures() + figures
-        figures += singles
+            figures += yardstick.figures()
         if "late" in options.only:
             _tell("late")
             figures += measure_late(stage)
@@ -74,7 +77,6 @@ def _measure(options: Options, facts: dict[str, Any]) -> list[Figure]:
         if name in options.only:
             _tell(name)
             figures += measure(options)
-    return figures
 
 
 def _ingest_minutes(options: Options) -> int:

@@ -118,12 +118,12 @@ def roll_up(stage: Stage) -> float:
 
 def _measure_size(stage: Stage, rows: int) -> list[Figure]:
     part = f"reads at {rows / 1e6:g} M"
-    client = Client(stage.port)
     full_rows = 2 * stage.options.devices * 60 * _HOURS
     step = max(1, full_rows // rows)
     load_seconds = load_history(stage, rows, int(time.time()) // 60 - 2, step)
     map_devices(stage)
     refresh_seconds = roll_up(stage)
+    client = Client(stage.port)  # not sooner: the service closes what is idle for long
     fill_hot_status(stage, client)
     differences = _compare_with_raw(stage, client)
     figures = [
