@@ -55,6 +55,8 @@ def test_without_its_database_the_service_says_come_back_later_and_recovers_by_i
     outage(False)
     wait_until(lambda: client.get("/health/ready").status_code == 200)
     assert client.post("/v1/telemetry", json=vehicle_reading()).status_code == 201
+    # Ready is who can take readings; connections for questions come back one by one.
+    wait_until(lambda: client.get("/v1/status/overview").status_code == 200)
     assert client.get("/v1/status/overview").json()["totalMeters"] == 1
     assert client.get("/v1/status/meter/METER-001").json()["lastReadingAt"] == reading["timestamp"]
 
