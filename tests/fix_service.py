@@ -85,9 +85,7 @@ def settings() -> Callable[..., Settings]:
     """Make settings fit for a test: few connections, no answer cached."""
 
     def make(**overrides: Any) -> Settings:
-        return Settings(
-            **{"fleet_cache_seconds": 0, "db_pool_min": 1, "db_pool_max": 4, "ingest_writers": 1} | overrides
-        )
+        return Settings(**{"fleet_cache_seconds": 0, "db_pool_min": 1, "db_pool_max": 4} | overrides)
 
     return make
 

@@ -74,6 +74,7 @@ class GroupCommitWriter:
         self._pending_readings = 0
         self._arrived = asyncio.Condition()
         self._connected = 0
+        self._away = False  # not before a connection was tried: what comes while the service starts may wait
         self._closing = False
         self._trouble = "the database is not connected yet"
 
@@ -111,7 +112,7 @@ class GroupCommitWriter:
             raise OverloadedError("the service is stopping")
         if self._pending_readings and self._pending_readings + len(rows) > self._queue_readings:
             raise OverloadedError("too many readings wait to be stored")
-        if not self._connected and self._pending_readings:
+        if self._away and self._pending_readings:
             raise DatabaseUnavailableError("the database is not reachable")
         waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
@@ -148,6 +149,7 @@ class GroupCommitWriter:
                         log.info("the database is back")
                         unreachable = False
                     self._connected += 1
+                    self._away = False
                     try:
                         await self._serve(store)
                     finally:
@@ -158,6 +160,7 @@ class GroupCommitWriter:
                     log.error("ingest waits for the database: %s", error)
                     unreachable = True
                 if not self._connected:
+                    self._away = True
                     self._fail(self._take_all(), error)
                 if self._closing:
                     return

@@ -26,7 +26,11 @@ NUMBERS = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--repetitions", type=int, default=1, help="how often to inject each fault; more than one: long")
+    parser.addoption(
+        "--repetitions",
+        type=int,
+        help="how often to inject each fault on each edition; more than one: long (default: once, on one edition)",
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -51,8 +55,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _repetitions(config: pytest.Config) -> int:
-    repetitions: int = config.getoption("--repetitions", default=1)
-    return repetitions
+    return config.getoption("--repetitions", default=None) or 1
 
 
 @pytest.fixture(scope="session")
@@ -64,8 +67,12 @@ def is_long(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def chosen_installation(edition: str, request: pytest.FixtureRequest) -> Installation:
     """The PostgreSQL that the engine itself would choose for the edition."""
+    timescale = next((found for found in installation.system_installations() if found.timescaledb), None)
+    is_short = request.config.getoption("--repetitions") is None and not request.config.getoption("--edition")
+    if is_short and timescale and edition == "postgres":
+        pytest.skip("faults are injected on one edition here; on both by make test-faults")
     if edition == "timescale":
-        chosen = next((found for found in installation.system_installations() if found.timescaledb), None)
+        chosen = timescale
         reason = "no TimescaleDB Community is installed on this machine, and a container's processes cannot be frozen"
     else:
         chosen, reason = installation.wheel_installation(), "the wheel's PostgreSQL is not installed"

@@ -19,7 +19,7 @@ _COMMON = {
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 }
 # HYPOTHESIS_PROFILE=thorough hunts for as long as it takes; `ci` runs the same examples every time.
-settings.register_profile("dev", max_examples=12, stateful_step_count=25, **_COMMON)
+settings.register_profile("dev", max_examples=8, stateful_step_count=25, **_COMMON)
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True, database=None)
 settings.register_profile(
     "thorough", max_examples=2000, stateful_step_count=60, phases=set(Phase) - {Phase.explain}, **_COMMON
