@@ -9,8 +9,7 @@ import sys
 
 import click
 
-from service.console import clear_errors as _clear_errors
-from service.console import start as _settings
+from service.console import clear_errors, start
 from service.embedded import login_as, open_database
 from service.keys.command import keys
 from service.operations.commands import COMMANDS as OPERATIONS
@@ -27,25 +26,25 @@ def main() -> None:
 
 @main.command()
 @click.option("--migrate/--no-migrate", "migrates", default=True, help="Bring the schema up to date first (default).")
-@_clear_errors
+@clear_errors()
 def serve(migrates: bool) -> None:
     """Run the service (and its private database when none is given) until Ctrl-C or SIGTERM."""
     from service.server import run
 
-    settings = _settings()
+    settings = start()
     with open_database(settings) as database:
         log.info("%s", database.reason)
         run(settings, database.url, migrates=migrates)
 
 
 @main.command()
-@_clear_errors
+@clear_errors()
 def migrate() -> None:
     """Bring the database's schema up to date."""
     from service.migrate import apply_settings
     from service.migrate import migrate as migrate_database
 
-    settings = _settings()
+    settings = start()
     with open_database(settings) as database:
         log.info("%s", database.reason)
         edition = migrate_database(database.url, settings.edition)
@@ -55,12 +54,12 @@ def migrate() -> None:
 
 @main.command()
 @click.option("--all", "everything", is_flag=True, help="Undo every migration: the database is empty afterwards.")
-@_clear_errors
+@clear_errors()
 def rollback(everything: bool) -> None:
     """Undo the newest migration; the data it holds is lost."""
     from service.migrate import rollback as rollback_database
 
-    settings = _settings()
+    settings = start()
     with open_database(settings) as database:
         log.info("%s", database.reason)
         undone = rollback_database(database.url, everything)
@@ -70,10 +69,10 @@ def rollback(everything: bool) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.option("--role", type=click.Choice(["analyst"]), help="Log in as this role: it reads, and can write nothing.")
 @click.argument("arguments", nargs=-1)
-@_clear_errors
+@clear_errors()
 def psql(role: str | None, arguments: tuple[str, ...]) -> None:
     """Open psql on the service's database; further arguments go to psql."""
-    settings = _settings()
+    settings = start()
     with open_database(settings) as database:
         # A login of its own: what SET ROLE gives up, RESET ROLE takes back.
         url = login_as(database.url, role) if role else database.url

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -20,14 +19,10 @@ def start() -> Settings:
     return settings
 
 
-def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn the engine's own errors into one line and exit status 1."""
-
-    @wraps(command)
-    def wrapped(*arguments: Any, **options: Any) -> Any:
-        try:
-            return command(*arguments, **options)
-        except EngineError as error:
-            raise click.ClickException(str(error)) from error
-
-    return wrapped
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turn the engine's own errors into one line and exit status 1; a block, or a decorator of a command."""
+    try:
+        yield
+    except EngineError as error:
+        raise click.ClickException(str(error)) from error

@@ -8,8 +8,8 @@ from datetime import datetime
 
 import click
 
+from service.console import clear_errors
 from service.embedded import open_database
-from service.errors import EngineError
 from service.keys.scope import Scope
 from service.keys.store import KeyEntry, KeyStore, open_keys
 from service.settings import Settings
@@ -79,11 +79,8 @@ def rotate(name: str) -> None:
 
 @contextmanager
 def _opened() -> Iterator[KeyStore]:
-    try:
-        with open_database(Settings.from_environment()) as database, open_keys(database.url) as store:
-            yield store
-    except EngineError as error:
-        raise click.ClickException(str(error)) from error
+    with clear_errors(), open_database(Settings.from_environment()) as database, open_keys(database.url) as store:
+        yield store
 
 
 def _cells(entry: KeyEntry) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def _database() -> Iterator[str]:
 
 
 @click.command()
-@clear_errors
+@clear_errors()
 def retention() -> None:
     """Show how long everything is kept, its size and its oldest row."""
     from service.operations.retention import report
@@ -38,7 +38,7 @@ def retention() -> None:
 @click.argument("relation", metavar="TABLE")
 @click.argument("period", metavar="KEEP")
 @click.option("--dry-run", is_flag=True, help="Change nothing: tell what would be dropped.")
-@clear_errors
+@clear_errors()
 def retention_set(relation: str, period: str, dry_run: bool) -> None:
     """Keep the rows of TABLE for KEEP ('90 days', '2 years', forever) and drop what is older.
 
@@ -52,7 +52,7 @@ def retention_set(relation: str, period: str, dry_run: bool) -> None:
 
 @click.command("columnstore-set")
 @click.argument("after", metavar="AFTER")
-@clear_errors
+@clear_errors()
 def columnstore_set(after: str) -> None:
     """Move history to the columnstore AFTER a time ('3 days'); timescale edition only."""
     from service.operations.retention import columnstore
@@ -62,7 +62,7 @@ def columnstore_set(after: str) -> None:
 
 
 @click.command()
-@clear_errors
+@clear_errors()
 def policies() -> None:
     """Show every job with its last run, next run and failures."""
     from service.operations.retention import policies as show
@@ -73,7 +73,7 @@ def policies() -> None:
 
 @click.command()
 @click.argument("file", type=_FILE)
-@clear_errors
+@clear_errors()
 def backup(file: Path) -> None:
     """Write the database to FILE, while the service runs, and what is in it to FILE.manifest.json."""
     from service.operations.backup import back_up
@@ -84,7 +84,7 @@ def backup(file: Path) -> None:
 
 @click.command()
 @click.argument("file", type=_FILE)
-@clear_errors
+@clear_errors()
 def restore(file: Path) -> None:
     """Make an empty database what the backup FILE holds, and compare the two."""
     from service.operations.backup import restore as restore_database

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import psycopg
 import pytest
 from fix_service import meter_reading, send, wait_until
 from litestar.testing import TestClient
+from ports import free_port
 
 from service.app import create_app
 from service.cluster import Cluster
@@ -53,9 +53,7 @@ def _serve(folder: Path) -> Iterator[tuple[str, Path, Path]]:
     except DatabaseUnavailableError as error:
         pytest.skip(f"TLS is tested with the machine's own PostgreSQL: {error}")
     cluster = Cluster(folder, installation)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     own, stranger = _certificate(folder, "server"), _certificate(folder, "stranger")
     with cluster.running(), psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
         connection.execute("CREATE ROLE tls LOGIN SUPERUSER PASSWORD 'secret'")

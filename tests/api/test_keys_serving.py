@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 from fix_keys import bearer
 from fix_service import meter_reading, wait_until
+from ports import free_port
 
 from service.errors import DatabaseUnavailableError
 from service.installation import choose
@@ -48,9 +48,7 @@ def ask(port: int, method: str, path: str, headers: dict | None = None, body: ob
 @contextmanager
 def serving(log_path: Path, **environment: str) -> Iterator[int]:
     """Run the real service and yield its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"PORT": str(port), "DB_POOL_MIN": "1"} | environment
     with (
         log_path.open("a") as log,

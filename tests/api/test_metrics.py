@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 from fix_service import ago, meter_reading, now, send, vehicle_reading, wait_until
 from litestar.testing import TestClient
+from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from staging import ingest, meter, refresh
 
@@ -188,9 +188,7 @@ class TestWorkers:
     @pytest.fixture
     def service(self, database_url: str, tmp_path: Path):
         """Two workers, a process each; yield where they are and how to find them."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         environment = os.environ | {
             "DATABASE_URL": database_url, "PORT": str(port), "WORKERS": "2", "DB_POOL_MIN": "1", "TMPDIR": str(tmp_path),
         }  # fmt: skip

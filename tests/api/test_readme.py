@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from ports import free_port
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -21,9 +21,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 @pytest.fixture
 def port(database_url: str, tmp_path: Path) -> Iterator[int]:
     """Run the real service, as `make run` does, on the test's database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"DATABASE_URL": database_url, "PORT": str(port), "DB_POOL_MIN": "1"}
     command = [str(Path(sys.executable).parent / "ev-engine"), "serve"]
     with (tmp_path / "log").open("w") as log, subprocess.Popen(command, env=environment, stderr=log) as service:

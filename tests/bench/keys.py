@@ -18,7 +18,8 @@ from service.settings import Settings
 from tests.bench.figure import Figure
 from tests.bench.options import Options
 from tests.bench.single import run_closed
-from tests.bench.stage import Stage, free_port, minutes_for, open_stage, service_on
+from tests.bench.stage import Stage, minutes_for, open_stage, service_on
+from tests.ports import free_port
 
 _REQUESTS, _ROUNDS = 300, 150
 _BEST = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from service.embedded import open_database
 from service.migrate import migrate
 from service.settings import Settings
 from tests.bench.options import FOLDER, Options
+from tests.ports import free_port
 
 _START_SECONDS, _STOP_SECONDS = 60.0, 40.0
 
@@ -155,10 +155,3 @@ def _await_ready(process: subprocess.Popen[bytes], port: int, log_path: Path) ->
             connection.close()
         time.sleep(0.1)
     raise RuntimeError(f"the service did not get ready; see {log_path}")
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

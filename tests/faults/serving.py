@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
 from postmaster import children, wait_for
 
 from service.cluster import command_line
@@ -31,9 +31,7 @@ class Service:
     """One `ev-engine serve`."""
 
     def __init__(self, log_path: Path, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.log_path = log_path
         self._environment = os.environ | QUIET | {"PORT": str(self.port)} | environment
         self.port = int(self._environment["PORT"])
