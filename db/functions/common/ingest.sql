@@ -31,6 +31,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_horizon engine.horizon := engine.lock_horizon();
+    v_readings bigint;
     v_has_meters boolean;
     v_has_vehicles boolean;
 BEGIN
@@ -38,9 +39,12 @@ BEGIN
     expired := engine.take_expired(v_horizon.meter_history_from, v_horizon.vehicle_history_from);
     duplicates := '{}';
 
-    SELECT coalesce(bool_or(NOT s.is_vehicle), false), coalesce(bool_or(s.is_vehicle), false)
-    INTO v_has_meters, v_has_vehicles
+    SELECT count(*), coalesce(bool_or(NOT s.is_vehicle), false), coalesce(bool_or(s.is_vehicle), false)
+    INTO v_readings, v_has_meters, v_has_vehicles
     FROM pg_temp.staged AS s;
+    -- A few devices are looked up one by one, by a plan made once. Many may be cheaper to find in one pass over the fleet:
+    -- a plan made for the batch at hand weighs that, and costs less than a wrong one.
+    PERFORM set_config('plan_cache_mode', CASE WHEN v_readings < 2000 THEN 'force_generic_plan' ELSE 'force_custom_plan' END, true);
 
     IF v_has_meters THEN
         BEGIN
