@@ -16,7 +16,7 @@ from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException, ValidationException
 
 from service.analytics.routes import analytics_router
-from service.body import MAX_BODY_BYTES, BodyReader
+from service.body import BodyReader
 from service.database import Database
 from service.documentation import Problem, docs_assets_router, openapi_config
 from service.errors import (
@@ -136,7 +136,6 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         },
         middleware=[Watch(metrics)],
         openapi_config=openapi_config(),
-        request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
     metrics.measure(app.routes)

@@ -6,7 +6,6 @@ import asyncio
 import zlib
 
 import zstandard
-from litestar.exceptions import InternalServerException
 
 from service.errors import (
     InvalidRequestError,
@@ -35,33 +34,47 @@ class BodyReader:
         within `timeout_seconds`, OverloadedError when too many bytes are arriving, InvalidRequestError when it ends
         early or does not decompress, UnsupportedEncodingError for any other encoding.
         """
+        encoding, announced = b"identity", 0
+        for name, value in request.scope["headers"]:
+            if name == b"content-encoding":
+                encoding = value.strip().lower()
+            elif name == b"content-length":
+                announced = int(value)
+        if announced > MAX_BODY_BYTES:
+            raise _too_large()
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 body = await self._receive(request)
         except TimeoutError:
             raise SlowRequestError(f"the body did not arrive within {self._timeout_seconds:g} s") from None
-        encoding = request.headers.get("content-encoding", "identity").strip().lower()
-        if encoding == "identity":
+        if encoding == b"identity":
             return body
-        if encoding in ("gzip", "x-gzip"):
+        if encoding in (b"gzip", b"x-gzip"):
             return _gunzip(body)
-        if encoding == "zstd":
+        if encoding == b"zstd":
             return _unzstd(body)
-        raise UnsupportedEncodingError(f"Content-Encoding {encoding[:32]!r} is not known: use gzip, zstd or identity")
+        shown = encoding[:32].decode("latin-1")
+        raise UnsupportedEncodingError(f"Content-Encoding {shown!r} is not known: use gzip, zstd or identity")
 
     async def _receive(self, request: AnyRequest) -> bytes:
         parts: list[bytes] = []
         size = 0
+        more = True
         try:
-            async for part in request.stream():
+            while more:
+                message = await request.receive()
+                if message["type"] != "http.request":
+                    # The connection ended, or its framing broke.
+                    raise InvalidRequestError("body is not complete")
+                part = message.get("body", b"")
+                more = message.get("more_body", False)
+                if size + len(part) > MAX_BODY_BYTES:
+                    raise _too_large()
                 if self._arriving_bytes + len(part) > MAX_ARRIVING_BYTES:
                     raise OverloadedError("too many bodies are arriving")
                 parts.append(part)
                 size += len(part)
                 self._arriving_bytes += len(part)
-        except InternalServerException:
-            # The framework's word for a connection that ended, or whose framing broke, before the body was complete.
-            raise InvalidRequestError("body is not complete") from None
         finally:
             self._arriving_bytes -= size
         return b"".join(parts)

@@ -17,14 +17,14 @@ from service.errors import InvalidRequestError
 # No control character, no slash, no lone surrogate; no white space at either end.
 _ID_PATTERN = r"^(?!\s)[^\x00-\x1f\x7f-\x9f/\ud800-\udfff]*(?<!\s)$(?!\n)"
 
-DeviceId = Annotated[
+_ID_RULE = "must not hold control characters, a slash, or white space at either end"
+_ID_MEANING = "1 to 64 characters; no control character, no slash, no white space at either end"
+
+DeviceId = Annotated[str, Meta(min_length=1, max_length=64, pattern=_ID_PATTERN, description=_ID_MEANING)]
+# The same in a reading, where the pattern is checked once decoded: while decoding it costs more than all the rest.
+_UncheckedId = Annotated[
     str,
-    Meta(
-        min_length=1,
-        max_length=64,
-        pattern=_ID_PATTERN,
-        description="1 to 64 characters; no control character, no slash, no white space at either end",
-    ),
+    Meta(min_length=1, max_length=64, extra_json_schema={"pattern": _ID_PATTERN}, description=_ID_MEANING),
 ]
 EnergyKwh = Annotated[float, Meta(ge=0, lt=99_999_999.99995)]
 Soc = Annotated[float, Meta(ge=0, le=100, description="State of charge in percent")]
@@ -39,7 +39,7 @@ Timestamp = Annotated[
 class MeterReading(Struct, tag="meter", tag_field="type", rename="camel", frozen=True, gc=False):
     """A smart meter's heartbeat: AC energy drawn in its interval."""
 
-    meter_id: DeviceId
+    meter_id: _UncheckedId
     kwh_consumed_ac: Annotated[EnergyKwh, Meta(description="AC energy drawn from the grid, in kWh")]
     voltage: Voltage
     timestamp: Timestamp
@@ -48,7 +48,7 @@ class MeterReading(Struct, tag="meter", tag_field="type", rename="camel", frozen
 class VehicleReading(Struct, tag="vehicle", tag_field="type", rename="camel", frozen=True, gc=False):
     """A vehicle's heartbeat: DC energy that reached the battery in its interval."""
 
-    vehicle_id: DeviceId
+    vehicle_id: _UncheckedId
     soc: Soc
     kwh_delivered_dc: Annotated[EnergyKwh, Meta(description="DC energy that reached the battery, in kWh")]
     battery_temp: Celsius
@@ -87,6 +87,9 @@ class Refused(NamedTuple):
         return f"readings[{self.place}] {self.label}: {self.reason}"
 
 
+ID_FIELD = ("meterId", "vehicleId")  # by Row.is_vehicle
+
+_is_id = re.compile(_ID_PATTERN).match
 _decode_batch = msgspec.json.Decoder(Batch).decode
 _decoders = {kind: msgspec.json.Decoder(kind) for kind in (MeterReading, VehicleReading, Reading)}
 
@@ -111,18 +114,20 @@ def to_row(reading: Reading) -> Row:
 
 def label(row: Row) -> str:
     """Return how a reading is named in errors."""
-    return f"{'vehicle' if row.is_vehicle else 'meter'}:{row.device_id}"
+    return f"{'vehicle' if row.is_vehicle else 'meter'}:{row.device_id if _is_id(row.device_id) else '?'}"
 
 
-def parse_reading(body: bytes, kind: Any, newest: datetime) -> Reading:
+def parse_reading(body: bytes, kind: Any, newest: datetime) -> Row:
     """Return the one reading in `body`; raise InvalidRequestError with field and reason."""
     try:
         reading: Reading = _decoders[kind].decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         reading = _convert(_loads(body), kind)
-    if reading.timestamp > newest:
-        raise InvalidRequestError(_ahead(newest), "timestamp")
-    return reading
+    row = to_row(reading)
+    if row.ts > newest or not _is_id(row.device_id):
+        field, reason = _refusal(row, newest)
+        raise InvalidRequestError(reason, field)
+    return row
 
 
 def parse_batch(body: bytes, newest: datetime) -> tuple[list[Row], list[int], list[Refused]]:
@@ -142,8 +147,9 @@ def parse_batch(body: bytes, newest: datetime) -> tuple[list[Row], list[int], li
         if reading is None:
             continue
         row = to_row(reading)
-        if row.ts > newest:
-            refused.append(Refused(index, label(row), "timestamp", f"timestamp {_ahead(newest)}"))
+        if row.ts > newest or not _is_id(row.device_id):
+            field, reason = _refusal(row, newest)
+            refused.append(Refused(index, label(row), field, f"{field} {reason}"))
             continue
         rows.append(row)
         places.append(index)
@@ -194,8 +200,10 @@ def _guess_label(item: Any) -> str:
     return f"{kind}:{shown[:64]}"
 
 
-def _ahead(newest: datetime) -> str:
-    return f"must not be later than {newest.astimezone(UTC).isoformat(timespec='seconds')}"
+def _refusal(row: Row, newest: datetime) -> tuple[str, str]:
+    if not _is_id(row.device_id):
+        return ID_FIELD[row.is_vehicle], _ID_RULE
+    return "timestamp", f"must not be later than {newest.astimezone(UTC).isoformat(timespec='seconds')}"
 
 
 def newest_accepted(max_clock_skew: timedelta) -> datetime:
@@ -208,10 +216,7 @@ _REASONS: list[tuple[str, str]] = [
     (r"Expected `float` (?P<bound>[<>]=?) (?P<limit>[-\d.e+]+)", "must be {bound} {limit}"),
     (r"Expected `str` of length <= (?P<limit>\d+)", "must be at most {limit} characters"),
     (r"Expected `str` of length >= 1", "must not be empty"),
-    (
-        r"Expected `str` matching regex",
-        "must not hold control characters, a slash, or white space at either end",
-    ),
+    (r"Expected `str` matching regex", _ID_RULE),
     (r"Expected `datetime` with a timezone component", "must have an offset such as Z or +02:00"),
     (r"Invalid RFC3339 encoded datetime", "must be an RFC 3339 time such as 2026-02-12T10:30:00Z"),
     (r"Number out of range", "must be a finite number"),

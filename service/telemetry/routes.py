@@ -25,6 +25,7 @@ from service.keys.guard import key_of
 from service.keys.scope import Scope, needs
 from service.metrics.engine import Metrics
 from service.telemetry.readings import (
+    ID_FIELD,
     Batch,
     MeterReading,
     Reading,
@@ -35,13 +36,11 @@ from service.telemetry.readings import (
     newest_accepted,
     parse_batch,
     parse_reading,
-    to_row,
 )
 from service.telemetry.writer import GroupCommitWriter
 
 MAX_BATCH_READINGS = 50_000
 
-_ID_FIELD = ("meterId", "vehicleId")
 _NOT_COVERED = "must be a device that this key is bound to"
 _TOO_OLD = "must not be older than the history that is kept"
 
@@ -86,11 +85,10 @@ class Ingest:
             raise
 
     async def _one(self, request: AnyRequest, kind: Any) -> Accepted:
-        reading: Reading = parse_reading(await self.bodies.read(request), kind, newest_accepted(self.max_clock_skew))
-        row = to_row(reading)
+        row = parse_reading(await self.bodies.read(request), kind, newest_accepted(self.max_clock_skew))
         key = key_of(request)
         if key is not None and not key.covers(row.device_id):
-            raise ForbiddenError(f"{_ID_FIELD[row.is_vehicle]} {_NOT_COVERED}")
+            raise ForbiddenError(f"{ID_FIELD[row.is_vehicle]} {_NOT_COVERED}")
         outcome = await self.writer.write([row])
         if outcome.expired:
             raise InvalidRequestError(_TOO_OLD, "timestamp")
@@ -141,7 +139,7 @@ class Ingest:
         if key is not None and not all(key.covers(row.device_id) for row in rows):
             covered = [n for n, row in enumerate(rows) if key.covers(row.device_id)]
             for n in set(range(len(rows))).difference(covered):
-                field = _ID_FIELD[rows[n].is_vehicle]
+                field = ID_FIELD[rows[n].is_vehicle]
                 refused.append(Refused(places[n], label(rows[n]), field, f"{field} {_NOT_COVERED}"))
             rows, places = [rows[n] for n in covered], [places[n] for n in covered]
         return rows, places, refused

@@ -72,7 +72,7 @@ class GroupCommitWriter:
         self._timeout_seconds = timeout_seconds
         self._queue: deque[_Waiting] = deque()
         self._pending_readings = 0
-        self._arrived = asyncio.Condition()
+        self._arrived = asyncio.Event()
         self._connected = 0
         self._away = False  # not before a connection was tried: what comes while the service starts may wait
         self._closing = False
@@ -117,8 +117,7 @@ class GroupCommitWriter:
         waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._pending_readings += len(rows)
-        async with self._arrived:
-            self._arrived.notify()
+        self._arrived.set()
         try:
             return await asyncio.wait_for(waiting.answer, self._timeout_seconds)
         except TimeoutError:
@@ -132,8 +131,7 @@ class GroupCommitWriter:
             yield
         finally:
             self._closing = True
-            async with self._arrived:
-                self._arrived.notify_all()
+            self._arrived.set()
             _, late = await asyncio.wait(tasks, timeout=self._timeout_seconds)
             for task in late:
                 task.cancel()
@@ -168,8 +166,9 @@ class GroupCommitWriter:
 
     async def _serve(self, store: Store) -> None:
         while True:
-            async with self._arrived:
-                await self._arrived.wait_for(lambda: self._queue or self._closing)
+            while not (self._queue or self._closing):
+                self._arrived.clear()
+                await self._arrived.wait()
             group = self._take()
             if not group:
                 if self._closing:
