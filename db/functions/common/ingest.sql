@@ -42,9 +42,6 @@ BEGIN
     SELECT count(*), coalesce(bool_or(NOT s.is_vehicle), false), coalesce(bool_or(s.is_vehicle), false)
     INTO v_readings, v_has_meters, v_has_vehicles
     FROM pg_temp.staged AS s;
-    -- A few devices are looked up one by one, by a plan made once. Many may be cheaper to find in one pass over the fleet:
-    -- a plan made for the batch at hand weighs that, and costs less than a wrong one.
-    PERFORM set_config('plan_cache_mode', CASE WHEN v_readings < 2000 THEN 'force_generic_plan' ELSE 'force_custom_plan' END, true);
 
     IF v_has_meters THEN
         BEGIN
@@ -93,6 +90,7 @@ BEGIN
     END IF;
 
     PERFORM engine.take_status_turn();
+    PERFORM engine.choose_status_plan(v_readings);
     IF v_has_meters THEN
         PERFORM engine.update_meter_state();
     END IF;
