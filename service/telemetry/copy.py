@@ -16,7 +16,8 @@ _COPY = (
     "COPY pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy, soc, voltage_or_temp) FROM STDIN (FORMAT BINARY)"
 )
 _COPY_TYPES = ["int4", "bool", "varchar", "timestamptz", "int8", "int8", "int8"]
-_INGEST = "SELECT duplicates, expired FROM engine.ingest_staged()"
+# One message: between two, other writers would wait for the lock on hot status until this process came round to COMMIT.
+_INGEST = "SELECT duplicates, expired FROM engine.ingest_staged(); COMMIT"
 _RETRIES = 5
 
 
@@ -44,15 +45,21 @@ class CopyStore:
         raise AssertionError("unreachable")
 
     async def _store_once(self, rows: Sequence[Row]) -> tuple[list[int], list[int]]:
-        async with self._connection.transaction(), self._connection.cursor() as cursor:
+        cursor = self._connection.cursor()
+        try:
+            await cursor.execute("BEGIN")
             async with cursor.copy(_COPY) as copy:
                 copy.set_types(_COPY_TYPES)
                 for ordinal, row in enumerate(rows):
                     await copy.write_row((ordinal, *row))
-            await cursor.execute(_INGEST, prepare=True)
+            await cursor.execute(_INGEST)
             outcome = await cursor.fetchone()
-            assert outcome is not None
-            return outcome
+        except BaseException:
+            with contextlib.suppress(psycopg.Error):
+                await self._connection.rollback()
+            raise
+        assert outcome is not None
+        return outcome
 
 
 @contextlib.asynccontextmanager
