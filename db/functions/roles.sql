@@ -56,7 +56,7 @@ GRANT EXECUTE ON FUNCTION
 TO analyst, ev_engine;
 
 -- What the relations and functions above are made of runs as the analyst too.
-GRANT SELECT ON engine.settings, engine.horizon, engine.stale_hour TO analyst;
+GRANT SELECT ON engine.settings, engine.horizon, engine.stale_hour, engine.meter_state, engine.vehicle_state TO analyst;
 GRANT EXECUTE ON FUNCTION
     engine.edition(),
     engine.day_total(date, date, numeric, numeric),
@@ -74,6 +74,10 @@ GRANT EXECUTE ON FUNCTION
     engine.raw_vehicle_hours(text, timestamptz, timestamptz),
     engine.vehicle_meter_hours(text, timestamptz, timestamptz, text),
     engine.fleet_energy(timestamptz, timestamptz),
+    engine.split_fleet_period(timestamptz, timestamptz, timestamptz),
+    engine.day_totals_from(timestamptz, timestamptz),
+    engine.fleet_meter_day_energy(timestamptz, timestamptz),
+    engine.fleet_vehicle_day_energy(timestamptz, timestamptz),
     engine.fleet_meter_energy(timestamptz, timestamptz),
     engine.rolled_up_fleet_meter_energy(timestamptz, timestamptz),
     engine.raw_fleet_meter_energy(timestamptz, timestamptz),

@@ -430,7 +430,7 @@ DELETE FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_lo
 INSERT INTO _timescaledb_catalog.continuous_aggs_materialization_invalidation_log
     (materialization_id, lowest_modified_value, greatest_modified_value)
 SELECT c.mat_hypertable_id, -9223372036854775808, 9223372036854775807 FROM _timescaledb_catalog.continuous_agg AS c;
-UPDATE engine.horizon SET promised_before = '-infinity', rolled_up_before = '-infinity';
+UPDATE engine.horizon SET promised_before = '-infinity', rolled_up_before = '-infinity', day_totals_after = '-infinity';
 """
 _RESET_POSTGRES = """
 TRUNCATE public.meter_telemetry_history, public.vehicle_telemetry_history;

@@ -1,18 +1,95 @@
--- The fleet's efficiency: the rules of energy.sql for every device at once, with the daily rollup for the whole days
--- inside the period.
+-- The fleet's efficiency: the rules of energy.sql for every device at once. A period of a day that ends now is a million
+-- raw readings at its two cut hours alone, so this takes what is summed up already wherever that is cheaper: the daily
+-- rollup for whole days, the daily totals of hot status for the day under way, and for a cut hour either its part inside
+-- the period or all of it less the part outside.
+
+CREATE OR REPLACE FUNCTION engine.split_fleet_period(
+    p_from timestamptz, p_to timestamptz, p_history_from timestamptz,
+    OUT hours_from timestamptz, OUT days_from timestamptz, OUT days_to timestamptz, OUT hours_to timestamptz,
+    OUT head_from timestamptz, OUT head_to timestamptz, OUT head_sign integer,
+    OUT tail_from timestamptz, OUT tail_to timestamptz, OUT tail_sign integer
+)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_first timestamptz := date_bin('1 hour', p_from, 'epoch');
+    v_last timestamptz := date_bin('1 hour', p_to, 'epoch');
+BEGIN
+    SELECT s.* INTO hours_from, days_from, days_to, hours_to FROM engine.split_period(p_from, p_to) AS s;
+    head_from := p_from;
+    head_to := hours_from;
+    head_sign := 1;
+    tail_from := hours_to;
+    tail_to := p_to;
+    tail_sign := 1;
+    IF hours_from >= hours_to THEN
+        RETURN;
+    END IF;
+    IF p_from - v_first < hours_from - p_from AND v_first >= p_history_from THEN
+        head_from := v_first;
+        head_to := p_from;
+        head_sign := -1;
+        IF days_from = days_to THEN
+            days_from := v_first;
+            days_to := v_first;
+        END IF;
+        hours_from := v_first;
+    END IF;
+    IF v_last + interval '1 hour' - p_to < p_to - v_last
+        AND v_last >= p_history_from AND v_last + interval '1 hour' <= engine.rollups_until()
+    THEN
+        tail_from := p_to;
+        tail_to := v_last + interval '1 hour';
+        tail_sign := -1;
+        hours_to := v_last + interval '1 hour';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION engine.split_fleet_period(timestamptz, timestamptz, timestamptz) IS
+    'Splits [from, to) into rolled-up hours [hours_from, days_from), days [days_from, days_to), hours [days_to, hours_to), and raw head and tail, each to be added (sign 1) or, where the hours reach beyond the period, subtracted (-1); parts may be empty';
+
+CREATE OR REPLACE FUNCTION engine.day_totals_from(p_from timestamptz, p_to timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_timezone text := (SELECT s.fleet_timezone FROM engine.settings AS s);
+    v_day date := ((p_to - interval '1 microsecond') AT TIME ZONE v_timezone)::date;
+    v_day_from timestamptz := v_day::timestamp AT TIME ZONE v_timezone;
+BEGIN
+    -- What came after the period has to be subtracted: cheap only when the period ends about now.
+    IF p_from <= v_day_from AND p_to > now() - interval '5 minutes' AND v_day_from > (SELECT h.day_totals_after FROM engine.horizon AS h)
+        AND NOT EXISTS (SELECT FROM engine.meter_state AS m WHERE m.day > v_day)
+        AND NOT EXISTS (SELECT FROM engine.vehicle_state AS v WHERE v.day > v_day)
+    THEN
+        RETURN v_day_from;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION engine.day_totals_from(timestamptz, timestamptz) IS
+    'Start of the last local day in [from, to) if the daily totals of hot status can answer for it, else null';
 
 CREATE OR REPLACE FUNCTION engine.fleet_meter_energy(p_from timestamptz, p_to timestamptz)
-RETURNS TABLE (meter_id text, kwh numeric)
+RETURNS TABLE (meter_id text, kwh numeric, readings bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
+    v_history_from timestamptz := (SELECT h.meter_history_from FROM engine.horizon AS h);
+    v_day_from timestamptz := engine.day_totals_from(p_from, p_to);
     v_split record;
 BEGIN
-    SELECT * INTO v_split FROM engine.split_period(p_from, p_to);
+    IF v_day_from IS NOT NULL THEN
+        RETURN QUERY SELECT t.* FROM engine.fleet_meter_day_energy(v_day_from, p_to) AS t;
+    END IF;
+    SELECT * INTO v_split FROM engine.split_fleet_period(p_from, coalesce(v_day_from, p_to), v_history_from);
     RETURN QUERY
-        SELECT d.meter_id, sum(d.total_kwh_consumed_ac)
+        SELECT d.meter_id, sum(d.total_kwh_consumed_ac), sum(d.readings_count)::bigint
         FROM public.meter_telemetry_daily AS d
         WHERE d.bucket >= v_split.days_from AND d.bucket < v_split.days_to
             AND NOT EXISTS (
@@ -22,15 +99,20 @@ BEGIN
         GROUP BY d.meter_id;
     RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_meter_energy(v_split.hours_from, v_split.days_from) AS h;
     RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_meter_energy(v_split.days_to, v_split.hours_to) AS h;
-    RETURN QUERY SELECT r.* FROM engine.raw_fleet_meter_energy(p_from, v_split.hours_from) AS r;
-    RETURN QUERY SELECT r.* FROM engine.raw_fleet_meter_energy(v_split.hours_to, p_to) AS r;
+    RETURN QUERY
+        SELECT r.meter_id, v_split.head_sign * r.kwh, v_split.head_sign * r.readings
+        FROM engine.raw_fleet_meter_energy(v_split.head_from, v_split.head_to) AS r;
+    RETURN QUERY
+        SELECT r.meter_id, v_split.tail_sign * r.kwh, v_split.tail_sign * r.readings
+        FROM engine.raw_fleet_meter_energy(v_split.tail_from, v_split.tail_to) AS r;
 
+    -- What is stale: days are taken by the hour instead, and every stale hour of a rollup is exchanged for raw history.
     IF EXISTS (
         SELECT FROM engine.stale_hour AS s
         WHERE s.stream = 'meter' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
     ) THEN
         RETURN QUERY
-            SELECT h.meter_id, sum(h.total_kwh_consumed_ac)
+            SELECT h.meter_id, sum(h.total_kwh_consumed_ac), sum(h.readings_count)::bigint
             FROM (
                 SELECT DISTINCT s.device_id, date_bin('1 day', s.bucket, 'epoch') AS day FROM engine.stale_hour AS s
                 WHERE s.stream = 'meter' AND s.bucket >= v_split.days_from AND s.bucket < v_split.days_to
@@ -38,13 +120,16 @@ BEGIN
             JOIN public.meter_telemetry_hourly AS h
                 ON h.meter_id = k.device_id AND h.bucket >= k.day AND h.bucket < k.day + interval '1 day'
             WHERE h.bucket >= v_split.days_from AND h.bucket < v_split.days_to
-                AND NOT EXISTS (
-                    SELECT FROM engine.stale_hour AS s
-                    WHERE s.stream = 'meter' AND s.device_id = h.meter_id AND s.bucket = h.bucket
-                )
             GROUP BY h.meter_id;
         RETURN QUERY
-            SELECT r.meter_id, sum(r.kwh_consumed_ac)
+            SELECT h.meter_id, -sum(h.total_kwh_consumed_ac), -sum(h.readings_count)::bigint
+            FROM engine.stale_hour AS s
+            JOIN public.meter_telemetry_hourly AS h ON h.meter_id = s.device_id AND h.bucket = s.bucket
+            WHERE s.stream = 'meter' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
+                AND h.bucket >= v_split.hours_from AND h.bucket < v_split.hours_to
+            GROUP BY h.meter_id;
+        RETURN QUERY
+            SELECT r.meter_id, sum(r.kwh_consumed_ac), count(*)
             FROM engine.stale_hour AS s
             JOIN public.meter_telemetry_history AS r
                 ON r.meter_id = s.device_id AND r.ts >= s.bucket AND r.ts < s.bucket + interval '1 hour'
@@ -55,10 +140,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION engine.fleet_meter_energy(timestamptz, timestamptz) IS
-    'AC energy (kWh) of every meter over [from, to); several rows a meter add up';
+    'AC energy (kWh) and readings of every meter over [from, to): the rows of a meter add up; their readings tell whether there are any, not how many';
 
 CREATE OR REPLACE FUNCTION engine.rolled_up_fleet_meter_energy(p_from timestamptz, p_to timestamptz)
-RETURNS TABLE (meter_id text, kwh numeric)
+RETURNS TABLE (meter_id text, kwh numeric, readings bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
@@ -66,22 +151,18 @@ AS $$
 BEGIN
     IF p_from < p_to THEN
         RETURN QUERY
-            SELECT h.meter_id, sum(h.total_kwh_consumed_ac)
+            SELECT h.meter_id, sum(h.total_kwh_consumed_ac), sum(h.readings_count)::bigint
             FROM public.meter_telemetry_hourly AS h
             WHERE h.bucket >= p_from AND h.bucket < p_to
-                AND NOT EXISTS (
-                    SELECT FROM engine.stale_hour AS s
-                    WHERE s.stream = 'meter' AND s.device_id = h.meter_id AND s.bucket = h.bucket
-                )
             GROUP BY h.meter_id;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION engine.rolled_up_fleet_meter_energy(timestamptz, timestamptz) IS
-    'AC energy (kWh) of every meter in the whole hours of [from, to) that are not stale';
+    'AC energy (kWh) and readings of every meter in the whole hours of [from, to), as the rollup holds them';
 
 CREATE OR REPLACE FUNCTION engine.raw_fleet_meter_energy(p_from timestamptz, p_to timestamptz)
-RETURNS TABLE (meter_id text, kwh numeric)
+RETURNS TABLE (meter_id text, kwh numeric, readings bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
@@ -89,7 +170,7 @@ AS $$
 BEGIN
     IF p_from < p_to THEN
         RETURN QUERY
-            SELECT r.meter_id, sum(r.kwh_consumed_ac)
+            SELECT r.meter_id, sum(r.kwh_consumed_ac), count(*)
             FROM public.meter_telemetry_history AS r
             WHERE r.ts >= p_from AND r.ts < p_to
             GROUP BY r.meter_id;
@@ -97,20 +178,60 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION engine.raw_fleet_meter_energy(timestamptz, timestamptz) IS
-    'AC energy (kWh) of every meter over [from, to), from raw history alone';
+    'AC energy (kWh) and readings of every meter over [from, to), from raw history alone';
 
-CREATE OR REPLACE FUNCTION engine.fleet_vehicle_energy(p_from timestamptz, p_to timestamptz)
-RETURNS TABLE (vehicle_id text, kwh numeric)
+CREATE OR REPLACE FUNCTION engine.fleet_meter_day_energy(p_day_from timestamptz, p_to timestamptz)
+RETURNS TABLE (meter_id text, kwh numeric, readings bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
+    v_timezone text := (SELECT s.fleet_timezone FROM engine.settings AS s);
+    v_day date := (p_day_from AT TIME ZONE v_timezone)::date;
+    v_next_from timestamptz := (v_day + 1)::timestamp AT TIME ZONE v_timezone;
+BEGIN
+    RETURN QUERY
+        SELECT t.meter_id, engine.day_total(v_day, t.day, t.day_kwh, t.next_day_kwh), 1::bigint
+        FROM engine.meter_state AS t
+        WHERE t.last_reading_at >= p_day_from AND t.last_reading_at < p_to;
+    RETURN QUERY
+        SELECT t.meter_id, engine.day_total(v_day, t.day, t.day_kwh, t.next_day_kwh), found.readings
+        FROM engine.meter_state AS t
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS readings
+            FROM (
+                SELECT FROM public.meter_telemetry_history AS r
+                WHERE r.meter_id = t.meter_id AND r.ts >= p_day_from AND r.ts < p_to
+                LIMIT 1
+            ) AS one
+        ) AS found
+        WHERE t.last_reading_at >= p_to;
+    RETURN QUERY
+        SELECT r.meter_id, -r.kwh, 0::bigint FROM engine.raw_fleet_meter_energy(p_to, v_next_from) AS r;
+END
+$$;
+COMMENT ON FUNCTION engine.fleet_meter_day_energy(timestamptz, timestamptz) IS
+    'The same as engine.fleet_meter_energy from a local midnight on, out of the daily totals of hot status less what came after the period';
+
+CREATE OR REPLACE FUNCTION engine.fleet_vehicle_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (vehicle_id text, kwh numeric, readings bigint)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+    v_history_from timestamptz := (SELECT h.vehicle_history_from FROM engine.horizon AS h);
+    v_day_from timestamptz := engine.day_totals_from(p_from, p_to);
     v_split record;
 BEGIN
-    SELECT * INTO v_split FROM engine.split_period(p_from, p_to);
+    IF v_day_from IS NOT NULL THEN
+        RETURN QUERY SELECT t.* FROM engine.fleet_vehicle_day_energy(v_day_from, p_to) AS t;
+    END IF;
+    SELECT * INTO v_split FROM engine.split_fleet_period(p_from, coalesce(v_day_from, p_to), v_history_from);
     RETURN QUERY
-        SELECT d.vehicle_id, sum(d.total_kwh_delivered_dc)
+        SELECT d.vehicle_id, sum(d.total_kwh_delivered_dc), sum(d.readings_count)::bigint
         FROM public.vehicle_telemetry_daily AS d
         WHERE d.bucket >= v_split.days_from AND d.bucket < v_split.days_to
             AND NOT EXISTS (
@@ -120,15 +241,20 @@ BEGIN
         GROUP BY d.vehicle_id;
     RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_vehicle_energy(v_split.hours_from, v_split.days_from) AS h;
     RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_vehicle_energy(v_split.days_to, v_split.hours_to) AS h;
-    RETURN QUERY SELECT r.* FROM engine.raw_fleet_vehicle_energy(p_from, v_split.hours_from) AS r;
-    RETURN QUERY SELECT r.* FROM engine.raw_fleet_vehicle_energy(v_split.hours_to, p_to) AS r;
+    RETURN QUERY
+        SELECT r.vehicle_id, v_split.head_sign * r.kwh, v_split.head_sign * r.readings
+        FROM engine.raw_fleet_vehicle_energy(v_split.head_from, v_split.head_to) AS r;
+    RETURN QUERY
+        SELECT r.vehicle_id, v_split.tail_sign * r.kwh, v_split.tail_sign * r.readings
+        FROM engine.raw_fleet_vehicle_energy(v_split.tail_from, v_split.tail_to) AS r;
 
+    -- What is stale: days are taken by the hour instead, and every stale hour of a rollup is exchanged for raw history.
     IF EXISTS (
         SELECT FROM engine.stale_hour AS s
         WHERE s.stream = 'vehicle' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
     ) THEN
         RETURN QUERY
-            SELECT h.vehicle_id, sum(h.total_kwh_delivered_dc)
+            SELECT h.vehicle_id, sum(h.total_kwh_delivered_dc), sum(h.readings_count)::bigint
             FROM (
                 SELECT DISTINCT s.device_id, date_bin('1 day', s.bucket, 'epoch') AS day FROM engine.stale_hour AS s
                 WHERE s.stream = 'vehicle' AND s.bucket >= v_split.days_from AND s.bucket < v_split.days_to
@@ -136,13 +262,16 @@ BEGIN
             JOIN public.vehicle_telemetry_hourly AS h
                 ON h.vehicle_id = k.device_id AND h.bucket >= k.day AND h.bucket < k.day + interval '1 day'
             WHERE h.bucket >= v_split.days_from AND h.bucket < v_split.days_to
-                AND NOT EXISTS (
-                    SELECT FROM engine.stale_hour AS s
-                    WHERE s.stream = 'vehicle' AND s.device_id = h.vehicle_id AND s.bucket = h.bucket
-                )
             GROUP BY h.vehicle_id;
         RETURN QUERY
-            SELECT r.vehicle_id, sum(r.kwh_delivered_dc)
+            SELECT h.vehicle_id, -sum(h.total_kwh_delivered_dc), -sum(h.readings_count)::bigint
+            FROM engine.stale_hour AS s
+            JOIN public.vehicle_telemetry_hourly AS h ON h.vehicle_id = s.device_id AND h.bucket = s.bucket
+            WHERE s.stream = 'vehicle' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
+                AND h.bucket >= v_split.hours_from AND h.bucket < v_split.hours_to
+            GROUP BY h.vehicle_id;
+        RETURN QUERY
+            SELECT r.vehicle_id, sum(r.kwh_delivered_dc), count(*)
             FROM engine.stale_hour AS s
             JOIN public.vehicle_telemetry_history AS r
                 ON r.vehicle_id = s.device_id AND r.ts >= s.bucket AND r.ts < s.bucket + interval '1 hour'
@@ -153,10 +282,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION engine.fleet_vehicle_energy(timestamptz, timestamptz) IS
-    'DC energy (kWh) of every vehicle over [from, to); several rows a vehicle add up';
+    'DC energy (kWh) and readings of every vehicle over [from, to): the rows of a vehicle add up; their readings tell whether there are any, not how many';
 
 CREATE OR REPLACE FUNCTION engine.rolled_up_fleet_vehicle_energy(p_from timestamptz, p_to timestamptz)
-RETURNS TABLE (vehicle_id text, kwh numeric)
+RETURNS TABLE (vehicle_id text, kwh numeric, readings bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
@@ -164,22 +293,18 @@ AS $$
 BEGIN
     IF p_from < p_to THEN
         RETURN QUERY
-            SELECT h.vehicle_id, sum(h.total_kwh_delivered_dc)
+            SELECT h.vehicle_id, sum(h.total_kwh_delivered_dc), sum(h.readings_count)::bigint
             FROM public.vehicle_telemetry_hourly AS h
             WHERE h.bucket >= p_from AND h.bucket < p_to
-                AND NOT EXISTS (
-                    SELECT FROM engine.stale_hour AS s
-                    WHERE s.stream = 'vehicle' AND s.device_id = h.vehicle_id AND s.bucket = h.bucket
-                )
             GROUP BY h.vehicle_id;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION engine.rolled_up_fleet_vehicle_energy(timestamptz, timestamptz) IS
-    'DC energy (kWh) of every vehicle in the whole hours of [from, to) that are not stale';
+    'DC energy (kWh) and readings of every vehicle in the whole hours of [from, to), as the rollup holds them';
 
 CREATE OR REPLACE FUNCTION engine.raw_fleet_vehicle_energy(p_from timestamptz, p_to timestamptz)
-RETURNS TABLE (vehicle_id text, kwh numeric)
+RETURNS TABLE (vehicle_id text, kwh numeric, readings bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
@@ -187,7 +312,7 @@ AS $$
 BEGIN
     IF p_from < p_to THEN
         RETURN QUERY
-            SELECT r.vehicle_id, sum(r.kwh_delivered_dc)
+            SELECT r.vehicle_id, sum(r.kwh_delivered_dc), count(*)
             FROM public.vehicle_telemetry_history AS r
             WHERE r.ts >= p_from AND r.ts < p_to
             GROUP BY r.vehicle_id;
@@ -195,7 +320,41 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION engine.raw_fleet_vehicle_energy(timestamptz, timestamptz) IS
-    'DC energy (kWh) of every vehicle over [from, to), from raw history alone';
+    'DC energy (kWh) and readings of every vehicle over [from, to), from raw history alone';
+
+CREATE OR REPLACE FUNCTION engine.fleet_vehicle_day_energy(p_day_from timestamptz, p_to timestamptz)
+RETURNS TABLE (vehicle_id text, kwh numeric, readings bigint)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    v_timezone text := (SELECT s.fleet_timezone FROM engine.settings AS s);
+    v_day date := (p_day_from AT TIME ZONE v_timezone)::date;
+    v_next_from timestamptz := (v_day + 1)::timestamp AT TIME ZONE v_timezone;
+BEGIN
+    RETURN QUERY
+        SELECT t.vehicle_id, engine.day_total(v_day, t.day, t.day_kwh, t.next_day_kwh), 1::bigint
+        FROM engine.vehicle_state AS t
+        WHERE t.last_reading_at >= p_day_from AND t.last_reading_at < p_to;
+    RETURN QUERY
+        SELECT t.vehicle_id, engine.day_total(v_day, t.day, t.day_kwh, t.next_day_kwh), found.readings
+        FROM engine.vehicle_state AS t
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS readings
+            FROM (
+                SELECT FROM public.vehicle_telemetry_history AS r
+                WHERE r.vehicle_id = t.vehicle_id AND r.ts >= p_day_from AND r.ts < p_to
+                LIMIT 1
+            ) AS one
+        ) AS found
+        WHERE t.last_reading_at >= p_to;
+    RETURN QUERY
+        SELECT r.vehicle_id, -r.kwh, 0::bigint FROM engine.raw_fleet_vehicle_energy(p_to, v_next_from) AS r;
+END
+$$;
+COMMENT ON FUNCTION engine.fleet_vehicle_day_energy(timestamptz, timestamptz) IS
+    'The same as engine.fleet_vehicle_energy from a local midnight on, out of the daily totals of hot status less what came after the period';
 
 -- Meters that change hands inside the period, each mapping with hours and edges of its own. (A meter that serves one
 -- vehicle throughout needs no more than its sum.)
@@ -253,7 +412,9 @@ AS $$
 BEGIN
     RETURN QUERY
         WITH meter AS MATERIALIZED (
-            SELECT e.meter_id, sum(e.kwh) AS kwh FROM engine.fleet_meter_energy(p_from, p_to) AS e GROUP BY e.meter_id
+            SELECT e.meter_id, sum(e.kwh) AS kwh FROM engine.fleet_meter_energy(p_from, p_to) AS e
+            GROUP BY e.meter_id
+            HAVING sum(e.readings) > 0
         ), ac AS MATERIALIZED (
             SELECT a.vehicle_id, sum(a.kwh) AS kwh
             FROM (
@@ -266,7 +427,9 @@ BEGIN
             ) AS a
             GROUP BY a.vehicle_id
         ), dc AS (
-            SELECT e.vehicle_id, sum(e.kwh) AS kwh FROM engine.fleet_vehicle_energy(p_from, p_to) AS e GROUP BY e.vehicle_id
+            SELECT e.vehicle_id, sum(e.kwh) AS kwh FROM engine.fleet_vehicle_energy(p_from, p_to) AS e
+            GROUP BY e.vehicle_id
+            HAVING sum(e.readings) > 0
         )
         SELECT coalesce(dc.vehicle_id, ac.vehicle_id), ac.kwh, dc.kwh
         FROM dc

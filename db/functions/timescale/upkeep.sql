@@ -53,7 +53,8 @@ AS $$
 BEGIN
     IF current_setting('engine.ingesting', true) IS DISTINCT FROM 'on' THEN
         PERFORM engine.lock_horizon();
-        UPDATE engine.horizon SET trusted = false, claimed = false WHERE trusted OR claimed;
+        UPDATE engine.horizon SET trusted = false, claimed = false, day_totals_after = now() + interval '1 day'
+        WHERE trusted OR claimed OR day_totals_after < now() + interval '23 hours';
     END IF;
     RETURN NULL;
 END

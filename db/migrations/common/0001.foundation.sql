@@ -71,7 +71,8 @@ CREATE TABLE engine.horizon (
     promised_before timestamptz NOT NULL DEFAULT '-infinity',
     rolled_up_before timestamptz NOT NULL,
     trusted boolean NOT NULL DEFAULT true,
-    claimed boolean NOT NULL DEFAULT false
+    claimed boolean NOT NULL DEFAULT false,
+    day_totals_after timestamptz NOT NULL DEFAULT '-infinity'
 );
 COMMENT ON TABLE engine.horizon IS 'The one row of limits between dropped, rolled-up and raw history';
 COMMENT ON COLUMN engine.horizon.id IS 'Always true: there is one row';
@@ -81,6 +82,7 @@ COMMENT ON COLUMN engine.horizon.promised_before IS 'Readings older than this ar
 COMMENT ON COLUMN engine.horizon.rolled_up_before IS 'Hours before this time are answered from rollups, later ones from raw history';
 COMMENT ON COLUMN engine.horizon.trusted IS 'False after history was written past the engine: all is answered from raw history until a full refresh has caught up';
 COMMENT ON COLUMN engine.horizon.claimed IS 'That full refresh is under way; set back to false by whoever writes past the engine again meanwhile';
+COMMENT ON COLUMN engine.horizon.day_totals_after IS 'Days that began after this time may be answered from the daily totals of hot status; moved when history is written past the engine, which those do not see';
 
 CREATE TABLE engine.stale_hour (
     stream text NOT NULL CHECK (stream IN ('meter', 'vehicle')),

@@ -53,7 +53,7 @@ FROM public.vehicle_telemetry_hourly AS h
 GROUP BY 1, 2;
 
 -- The triggers leave nothing behind, so answers may use rollups up to the present hour.
-INSERT INTO engine.horizon (rolled_up_before) VALUES ('infinity');
+INSERT INTO engine.horizon (rolled_up_before, day_totals_after) VALUES ('infinity', 'infinity');
 
 COMMENT ON TABLE public.meter_telemetry_hourly IS 'Meter readings by the hour';
 COMMENT ON TABLE public.meter_telemetry_daily IS 'Meter readings by the day (UTC)';
