@@ -40,7 +40,9 @@ def assert_equal_to_raw(connection, now: datetime) -> int:
     answered = 0
     for start, end in PERIODS:
         period = {"start": now + start, "end": now + end}
-        assert connection.execute(ENERGY, period).fetchall() == connection.execute(RAW_ENERGY, period).fetchall(), period
+        assert connection.execute(ENERGY, period).fetchall() == connection.execute(RAW_ENERGY, period).fetchall(), (
+            period
+        )
         query = "SELECT engine.day_totals_from(%(start)s, %(end)s) IS NOT NULL"
         answered += connection.execute(query, period).fetchone()[0]
     return answered
@@ -84,4 +86,3 @@ def test_what_is_written_past_the_engine_counts(connection):
     assert assert_equal_to_raw(connection, now) == 0
     refresh(connection)
     assert assert_equal_to_raw(connection, now) == 0
-
