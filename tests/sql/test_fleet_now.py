@@ -86,3 +86,5 @@ def test_what_is_written_past_the_engine_counts(connection):
     assert assert_equal_to_raw(connection, now) == 0
     refresh(connection)
     assert assert_equal_to_raw(connection, now) == 0
+    connection.execute("SELECT engine.rebuild_daily_totals()")
+    assert assert_equal_to_raw(connection, now) == before

@@ -79,10 +79,12 @@ BEGIN
         GROUP BY h.vehicle_id
     ) AS t ON t.vehicle_id = o.vehicle_id
     WHERE o.vehicle_id = v.vehicle_id;
+
+    UPDATE engine.horizon SET day_totals_after = '-infinity' WHERE isfinite(day_totals_after);
 END
 $$;
 COMMENT ON FUNCTION engine.rebuild_daily_totals() IS
-    'Recounts the current day''s totals of every device from history, in the fleet''s time zone';
+    'Recounts the current day''s totals of every device from history, in the fleet''s time zone, also after writes past the engine; ingest waits meanwhile';
 
 CREATE OR REPLACE FUNCTION engine.set_analyst_password(p_verifier text)
 RETURNS void
