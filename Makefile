@@ -42,12 +42,17 @@ test-properties: install-dev ## compare every answer with a plain model, over ra
 test-faults: install-dev ## kill, hang and overload the service and its database (REPETITIONS=20)
 	@$(BIN)/python -m pytest tests/faults --repetitions $(or $(REPETITIONS),1)
 
+.PHONY: .docker
+.docker:
+	@docker compose version >/dev/null 2>&1 || \
+		{ echo "Error: this needs Docker with its compose plugin; without it, 'make run' starts all on this machine" >&2; exit 1; }
+
 .PHONY: up
-up: .env-password ## start the service with TimescaleDB in containers
+up: .docker .env-password ## start the service with TimescaleDB in containers
 	docker compose up --build --detach --wait
 
 .PHONY: dashboards
-dashboards: .env-password ## start the same with Prometheus and Grafana (http://127.0.0.1:3001)
+dashboards: .docker .env-password ## start the same with Prometheus and Grafana (http://127.0.0.1:3001)
 	docker compose --profile dashboards up --build --detach --wait
 	@echo "Grafana: http://$$(docker compose --profile dashboards port grafana 3000), user admin, GRAFANA_PASSWORD in .env"
 
@@ -58,7 +63,7 @@ dashboards: .env-password ## start the same with Prometheus and Grafana (http://
 			"$$(LC_ALL=C tr -dc 'a-zA-Z0-9' < /dev/urandom | head -c 32)" >> .env); done
 
 .PHONY: down
-down: ## stop the containers (their data stays)
+down: .docker ## stop the containers (their data stays)
 	docker compose --profile dashboards down
 
 .PHONY: migrate

@@ -173,7 +173,6 @@ def test_the_simulator_takes_a_key(database_url, tmp_path, make_key):
         assert "401" in refused.stderr
 
 
-@pytest.mark.edition("postgres", reason="make calls the command line, which both editions share")
 def test_make_targets_are_thin_wrappers(database_url):
     environment = {"DATABASE_URL": database_url}
     made = run("make", "-s", "keys-create", "NAME=depot-7", "SCOPE=ingest", "PREFIX=D7-", **environment)

@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from tests.bench.age import measure_age
 from tests.bench.batch import measure_batch, measure_late
 from tests.bench.chart import write_chart
 from tests.bench.copy import Yardstick
@@ -73,6 +74,7 @@ def _measure(options: Options, facts: dict[str, Any], figures: list[Figure]) -> 
         ("reads", measure_reads),
         ("storage", measure_storage),
         ("growth", measure_growth),
+        ("age", measure_age),
     ):
         if name in options.only:
             _tell(name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("copy", "batch", "single", "keys", "late", "reads", "storage", "growth")
+PARTS = ("copy", "batch", "single", "keys", "late", "reads", "storage", "growth", "age")
 FOLDER = Path(__file__).resolve().parents[2] / ".bench"
 
 
@@ -35,6 +35,7 @@ class Options:
     growth_history: tuple[int, int]
     growth_rounds: int
     growth_seconds: float
+    age_days: int
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -81,4 +82,5 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         growth_history=(1_000_000, max(given.history or [3_000_000 if quick else 10_000_000])),
         growth_rounds=2 if quick else 3,
         growth_seconds=5 if quick else 15,
+        age_days=10 if quick else 90,
     )

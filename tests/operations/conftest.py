@@ -16,19 +16,44 @@ VENV = Path(sys.prefix)
 Make = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def command(folder: Path, target: str, **variables: str) -> list[str | Path]:
+    """Return how to run a target from a folder of its own, so that a developer's .env is not read."""
+    made = [argument for stamp in (".installed", ".installed-dev") for argument in ("-o", str(VENV / stamp))]
+    arguments = [f"{name}={value}" for name, value in variables.items()]
+    return [
+        "make",
+        "--no-print-directory",
+        "-f",
+        ROOT / "Makefile",
+        "-C",
+        folder,
+        *made,
+        f"VENV={VENV}",
+        target,
+        *arguments,
+    ]
+
+
+def environment(url: str, **more: str) -> dict[str, str]:
+    """Return an environment for make on a database.
+
+    Not as a part of the make that may run the tests: that one tells its options and its depth.
+    """
+    inherited = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    return inherited | {"DATABASE_URL": url, "LOG_LEVEL": "warning"} | more
+
+
 @pytest.fixture
 def make(database_url: str, tmp_path: Path) -> Make:
-    """Run a target: make("retention-set", TABLE=..., KEEP=...); `url` names another database."""
+    """Run a target: make("retention-set", TABLE=..., KEEP=...); `url` names another database, `typed` is its input."""
 
-    def run(target: str, url: str = database_url, **variables: str) -> subprocess.CompletedProcess[str]:
-        # From another folder, so that a developer's own .env is not read.
-        command = ["make", "--no-print-directory", "-f", ROOT / "Makefile", "-C", tmp_path]
-        command += ["-o", VENV / ".installed", f"VENV={VENV}", target]
+    def run(
+        target: str, url: str = database_url, typed: str = "", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command, *(f"{name}={value}" for name, value in variables.items())],
-            # Not as a part of the make that may run the tests: that one tells its options and its depth.
-            env={k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-            | {"DATABASE_URL": url, "LOG_LEVEL": "warning"},
+            command(tmp_path, target, **variables),
+            env=environment(url),
+            input=typed,
             capture_output=True,
             text=True,
             timeout=120,
