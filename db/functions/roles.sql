@@ -56,7 +56,9 @@ GRANT EXECUTE ON FUNCTION
 TO analyst, ev_engine;
 
 -- What the relations and functions above are made of runs as the analyst too.
-GRANT SELECT ON engine.settings, engine.horizon, engine.stale_hour, engine.meter_state, engine.vehicle_state TO analyst;
+GRANT SELECT ON
+    engine.settings, engine.retention, engine.horizon, engine.stale_hour, engine.meter_state, engine.vehicle_state
+TO analyst;
 GRANT EXECUTE ON FUNCTION
     engine.edition(),
     engine.day_total(date, date, numeric, numeric),
@@ -75,6 +77,8 @@ GRANT EXECUTE ON FUNCTION
     engine.vehicle_meter_hours(text, timestamptz, timestamptz, text),
     engine.fleet_energy(timestamptz, timestamptz),
     engine.split_fleet_period(timestamptz, timestamptz, timestamptz),
+    engine.kept_whole_from(text),
+    engine.keep_interval(text),
     engine.day_totals_from(timestamptz, timestamptz),
     engine.fleet_meter_day_energy(timestamptz, timestamptz),
     engine.fleet_vehicle_day_energy(timestamptz, timestamptz),

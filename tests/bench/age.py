@@ -28,13 +28,13 @@ def measure_age(options: Options) -> list[Figure]:
     """Measure the performance of single vehicles over 24 h after a day of history and after many."""
     small = dataclasses.replace(options, devices=_DEVICES)
     with ExitStack() as stack:
-        clients = []
+        stages = []
         for days in (1, options.age_days):
-            stage = stack.enter_context(open_stage(small, f"age_{days}", 0))
-            _fill(stage, days)
-            client = Client(stage.port)
+            stages.append(stack.enter_context(open_stage(small, f"age_{days}", 0)))
+            _fill(stages[-1], days)
+        clients = [Client(stage.port) for stage in stages]  # not sooner: the service closes what is idle for long
+        for client in clients:
             stack.callback(client.close)
-            clients.append(client)
         young, old = _ask(clients, 100 if options.quick else 500)
     figures = []
     for days, samples in ((1, young), (options.age_days, old)):

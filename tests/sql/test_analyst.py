@@ -98,7 +98,14 @@ def test_of_the_engine_an_analyst_may_only_read_what_answers_are_made_of(analyst
         "SELECT relname FROM pg_class WHERE relnamespace = 'engine'::regnamespace AND relkind IN ('r', 'v') "
         "AND has_table_privilege(oid, 'SELECT')"
     )
-    assert {name for (name,) in tables} == {"settings", "horizon", "stale_hour", "meter_state", "vehicle_state"}
+    assert {name for (name,) in tables} == {
+        "settings",
+        "retention",
+        "horizon",
+        "stale_hour",
+        "meter_state",
+        "vehicle_state",
+    }
     routines = analyst.execute(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'engine'::regnamespace "
         "AND has_function_privilege(oid, 'EXECUTE') AND provolatile = 'v'"

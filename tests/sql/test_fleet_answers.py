@@ -111,3 +111,24 @@ def test_a_period_that_is_none_is_refused(connection, name):
     for period in ("now(), now()", "now(), now() - interval '1 hour'", "NULL, now()", "'-infinity', now()"):
         with pytest.raises(psycopg.errors.InvalidParameterValue):
             connection.execute(f"SELECT FROM {name}({period})")
+
+
+def test_a_cut_day_may_be_taken_whole_less_the_part_outside(connection):
+    dice = random.Random(5)
+    ingest(connection, *some_readings(dice, 300))
+    refresh(connection)
+    # Just after a day's start and just before its end, and some of both around stale hours.
+    cuts = [(1.4, 24), (1.6, 22.7), (-2, 23.2), (0.2, 47.9), (11.9, 36.1), (1, 13), (-13, 25)]
+    queries = "SELECT hours_from, hours_to, days_from, days_to FROM engine.split_fleet_period(%s, %s, '-infinity')"
+    assert connection.execute(queries, [moment(1.4), moment(24)]).fetchone() == (
+        moment(1),
+        moment(24),
+        moment(0),
+        moment(24),
+    )
+    for late in (False, True):
+        if late:
+            ingest(connection, *some_readings(dice, 40), vehicle("V1", moment(0.5), 7), meter("M1", moment(23.5), 7))
+        for start, end in cuts:
+            period = {"start": moment(start), "end": moment(end)}
+            assert connection.execute(ENERGY, period).fetchall() == connection.execute(RAW_ENERGY, period).fetchall()

@@ -1,53 +1,70 @@
 -- The fleet's efficiency: the rules of energy.sql for every device at once. A period of a day that ends now is a million
 -- raw readings at its two cut hours alone, so this takes what is summed up already wherever that is cheaper: the daily
--- rollup for whole days, the daily totals of hot status for the day under way, and for a cut hour either its part inside
--- the period or all of it less the part outside.
+-- totals of hot status for the day under way, the daily rollup for whole days, and for a cut hour or day either its part
+-- inside the period or all of it less the part outside. As with integrals, the energy from a later time to an earlier one
+-- is that between them, negative.
 
 CREATE OR REPLACE FUNCTION engine.split_fleet_period(
-    p_from timestamptz, p_to timestamptz, p_history_from timestamptz,
-    OUT hours_from timestamptz, OUT days_from timestamptz, OUT days_to timestamptz, OUT hours_to timestamptz,
-    OUT head_from timestamptz, OUT head_to timestamptz, OUT head_sign integer,
-    OUT tail_from timestamptz, OUT tail_to timestamptz, OUT tail_sign integer
+    p_from timestamptz, p_to timestamptz, p_whole_from timestamptz,
+    OUT hours_from timestamptz, OUT hours_to timestamptz, OUT days_from timestamptz, OUT days_to timestamptz
 )
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_until timestamptz := engine.rollups_until();
     v_first timestamptz := date_bin('1 hour', p_from, 'epoch');
     v_last timestamptz := date_bin('1 hour', p_to, 'epoch');
 BEGIN
-    SELECT s.* INTO hours_from, days_from, days_to, hours_to FROM engine.split_period(p_from, p_to) AS s;
-    head_from := p_from;
-    head_to := hours_from;
-    head_sign := 1;
-    tail_from := hours_to;
-    tail_to := p_to;
-    tail_sign := 1;
-    IF hours_from >= hours_to THEN
-        RETURN;
+    hours_from := v_first;
+    IF p_from > v_first AND (p_from - v_first > interval '30 minutes' OR v_first < p_whole_from) THEN
+        hours_from := v_first + interval '1 hour';
     END IF;
-    IF p_from - v_first < hours_from - p_from AND v_first >= p_history_from THEN
-        head_from := v_first;
-        head_to := p_from;
-        head_sign := -1;
-        IF days_from = days_to THEN
-            days_from := v_first;
-            days_to := v_first;
-        END IF;
-        hours_from := v_first;
-    END IF;
-    IF v_last + interval '1 hour' - p_to < p_to - v_last
-        AND v_last >= p_history_from AND v_last + interval '1 hour' <= engine.rollups_until()
-    THEN
-        tail_from := p_to;
-        tail_to := v_last + interval '1 hour';
-        tail_sign := -1;
+    hours_to := v_last;
+    IF p_to - v_last > interval '30 minutes' AND v_last >= p_whole_from AND v_last + interval '1 hour' <= v_until THEN
         hours_to := v_last + interval '1 hour';
+    END IF;
+    hours_to := least(hours_to, v_until);
+    IF hours_to <= hours_from THEN
+        hours_from := p_from;
+        hours_to := p_from;
+    END IF;
+
+    v_first := date_bin('1 day', hours_from, 'epoch');
+    days_from := v_first;
+    IF hours_from > v_first AND (hours_from - v_first > interval '12 hours' OR v_first < p_whole_from) THEN
+        days_from := v_first + interval '1 day';
+    END IF;
+    v_last := date_bin('1 day', hours_to, 'epoch');
+    days_to := v_last;
+    IF hours_to - v_last > interval '12 hours' AND v_last >= p_whole_from AND v_last + interval '1 day' <= v_until THEN
+        days_to := v_last + interval '1 day';
+    END IF;
+    -- Days pay only where fewer hours are left to add and to subtract than the period has.
+    IF days_to <= days_from OR greatest(hours_from - days_from, days_from - hours_from)
+        + greatest(hours_to - days_to, days_to - hours_to) >= hours_to - hours_from
+    THEN
+        days_from := hours_from;
+        days_to := hours_from;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION engine.split_fleet_period(timestamptz, timestamptz, timestamptz) IS
-    'Splits [from, to) into rolled-up hours [hours_from, days_from), days [days_from, days_to), hours [days_to, hours_to), and raw head and tail, each to be added (sign 1) or, where the hours reach beyond the period, subtracted (-1); parts may be empty';
+    'Splits [from, to) into raw from -> hours_from, rolled-up hours_from -> days_from -> days_to -> hours_to, and raw hours_to -> to, each of which may be empty or, after whole_from, lead backwards';
+
+CREATE OR REPLACE FUNCTION engine.kept_whole_from(p_stream text)
+RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT greatest(
+        CASE p_stream WHEN 'meter' THEN h.meter_history_from ELSE h.vehicle_history_from END,
+        now() - engine.keep_interval(p_stream || '_telemetry_hourly')
+    )
+    FROM engine.horizon AS h
+$$;
+COMMENT ON FUNCTION engine.kept_whole_from(text) IS
+    'Time from which nothing of a stream was dropped, so that parts can be subtracted from wholes';
 
 CREATE OR REPLACE FUNCTION engine.day_totals_from(p_from timestamptz, p_to timestamptz)
 RETURNS timestamptz
@@ -80,14 +97,14 @@ SET plan_cache_mode = force_custom_plan
 SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_history_from timestamptz := (SELECT h.meter_history_from FROM engine.horizon AS h);
+    v_whole_from timestamptz := engine.kept_whole_from('meter');
     v_day_from timestamptz := engine.day_totals_from(p_from, p_to);
     v_split record;
 BEGIN
     IF v_day_from IS NOT NULL THEN
         RETURN QUERY SELECT t.* FROM engine.fleet_meter_day_energy(v_day_from, p_to) AS t;
     END IF;
-    SELECT * INTO v_split FROM engine.split_fleet_period(p_from, coalesce(v_day_from, p_to), v_history_from);
+    SELECT * INTO v_split FROM engine.split_fleet_period(p_from, coalesce(v_day_from, p_to), v_whole_from);
     RETURN QUERY
         SELECT d.meter_id, sum(d.total_kwh_consumed_ac), sum(d.readings_count)::bigint
         FROM public.meter_telemetry_daily AS d
@@ -99,17 +116,15 @@ BEGIN
         GROUP BY d.meter_id;
     RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_meter_energy(v_split.hours_from, v_split.days_from) AS h;
     RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_meter_energy(v_split.days_to, v_split.hours_to) AS h;
-    RETURN QUERY
-        SELECT r.meter_id, v_split.head_sign * r.kwh, v_split.head_sign * r.readings
-        FROM engine.raw_fleet_meter_energy(v_split.head_from, v_split.head_to) AS r;
-    RETURN QUERY
-        SELECT r.meter_id, v_split.tail_sign * r.kwh, v_split.tail_sign * r.readings
-        FROM engine.raw_fleet_meter_energy(v_split.tail_from, v_split.tail_to) AS r;
+    RETURN QUERY SELECT r.* FROM engine.raw_fleet_meter_energy(p_from, v_split.hours_from) AS r;
+    RETURN QUERY SELECT r.* FROM engine.raw_fleet_meter_energy(v_split.hours_to, coalesce(v_day_from, p_to)) AS r;
 
-    -- What is stale: days are taken by the hour instead, and every stale hour of a rollup is exchanged for raw history.
+    -- What is stale: days are taken by the hour instead, and every stale hour of the period is exchanged for raw history.
     IF EXISTS (
         SELECT FROM engine.stale_hour AS s
-        WHERE s.stream = 'meter' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
+        WHERE s.stream = 'meter'
+            AND s.bucket >= least(v_split.hours_from, v_split.days_from)
+            AND s.bucket < greatest(v_split.hours_to, v_split.days_to)
     ) THEN
         RETURN QUERY
             SELECT h.meter_id, sum(h.total_kwh_consumed_ac), sum(h.readings_count)::bigint
@@ -155,11 +170,13 @@ BEGIN
             FROM public.meter_telemetry_hourly AS h
             WHERE h.bucket >= p_from AND h.bucket < p_to
             GROUP BY h.meter_id;
+    ELSIF p_to < p_from THEN
+        RETURN QUERY SELECT h.meter_id, -h.kwh, -h.readings FROM engine.rolled_up_fleet_meter_energy(p_to, p_from) AS h;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION engine.rolled_up_fleet_meter_energy(timestamptz, timestamptz) IS
-    'AC energy (kWh) and readings of every meter in the whole hours of [from, to), as the rollup holds them';
+    'AC energy (kWh) and readings of every meter in the whole hours of [from, to), as the rollup holds them; negative from a later time to an earlier';
 
 CREATE OR REPLACE FUNCTION engine.raw_fleet_meter_energy(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (meter_id text, kwh numeric, readings bigint)
@@ -174,11 +191,13 @@ BEGIN
             FROM public.meter_telemetry_history AS r
             WHERE r.ts >= p_from AND r.ts < p_to
             GROUP BY r.meter_id;
+    ELSIF p_to < p_from THEN
+        RETURN QUERY SELECT r.meter_id, -r.kwh, -r.readings FROM engine.raw_fleet_meter_energy(p_to, p_from) AS r;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION engine.raw_fleet_meter_energy(timestamptz, timestamptz) IS
-    'AC energy (kWh) and readings of every meter over [from, to), from raw history alone';
+    'AC energy (kWh) and readings of every meter over [from, to), from raw history alone; negative from a later time to an earlier';
 
 CREATE OR REPLACE FUNCTION engine.fleet_meter_day_energy(p_day_from timestamptz, p_to timestamptz)
 RETURNS TABLE (meter_id text, kwh numeric, readings bigint)
@@ -208,7 +227,7 @@ BEGIN
         ) AS found
         WHERE t.last_reading_at >= p_to;
     RETURN QUERY
-        SELECT r.meter_id, -r.kwh, 0::bigint FROM engine.raw_fleet_meter_energy(p_to, v_next_from) AS r;
+        SELECT r.meter_id, r.kwh, 0::bigint FROM engine.raw_fleet_meter_energy(v_next_from, p_to) AS r;
 END
 $$;
 COMMENT ON FUNCTION engine.fleet_meter_day_energy(timestamptz, timestamptz) IS
@@ -222,14 +241,14 @@ SET plan_cache_mode = force_custom_plan
 SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    v_history_from timestamptz := (SELECT h.vehicle_history_from FROM engine.horizon AS h);
+    v_whole_from timestamptz := engine.kept_whole_from('vehicle');
     v_day_from timestamptz := engine.day_totals_from(p_from, p_to);
     v_split record;
 BEGIN
     IF v_day_from IS NOT NULL THEN
         RETURN QUERY SELECT t.* FROM engine.fleet_vehicle_day_energy(v_day_from, p_to) AS t;
     END IF;
-    SELECT * INTO v_split FROM engine.split_fleet_period(p_from, coalesce(v_day_from, p_to), v_history_from);
+    SELECT * INTO v_split FROM engine.split_fleet_period(p_from, coalesce(v_day_from, p_to), v_whole_from);
     RETURN QUERY
         SELECT d.vehicle_id, sum(d.total_kwh_delivered_dc), sum(d.readings_count)::bigint
         FROM public.vehicle_telemetry_daily AS d
@@ -241,17 +260,15 @@ BEGIN
         GROUP BY d.vehicle_id;
     RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_vehicle_energy(v_split.hours_from, v_split.days_from) AS h;
     RETURN QUERY SELECT h.* FROM engine.rolled_up_fleet_vehicle_energy(v_split.days_to, v_split.hours_to) AS h;
-    RETURN QUERY
-        SELECT r.vehicle_id, v_split.head_sign * r.kwh, v_split.head_sign * r.readings
-        FROM engine.raw_fleet_vehicle_energy(v_split.head_from, v_split.head_to) AS r;
-    RETURN QUERY
-        SELECT r.vehicle_id, v_split.tail_sign * r.kwh, v_split.tail_sign * r.readings
-        FROM engine.raw_fleet_vehicle_energy(v_split.tail_from, v_split.tail_to) AS r;
+    RETURN QUERY SELECT r.* FROM engine.raw_fleet_vehicle_energy(p_from, v_split.hours_from) AS r;
+    RETURN QUERY SELECT r.* FROM engine.raw_fleet_vehicle_energy(v_split.hours_to, coalesce(v_day_from, p_to)) AS r;
 
-    -- What is stale: days are taken by the hour instead, and every stale hour of a rollup is exchanged for raw history.
+    -- What is stale: days are taken by the hour instead, and every stale hour of the period is exchanged for raw history.
     IF EXISTS (
         SELECT FROM engine.stale_hour AS s
-        WHERE s.stream = 'vehicle' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
+        WHERE s.stream = 'vehicle'
+            AND s.bucket >= least(v_split.hours_from, v_split.days_from)
+            AND s.bucket < greatest(v_split.hours_to, v_split.days_to)
     ) THEN
         RETURN QUERY
             SELECT h.vehicle_id, sum(h.total_kwh_delivered_dc), sum(h.readings_count)::bigint
@@ -297,11 +314,13 @@ BEGIN
             FROM public.vehicle_telemetry_hourly AS h
             WHERE h.bucket >= p_from AND h.bucket < p_to
             GROUP BY h.vehicle_id;
+    ELSIF p_to < p_from THEN
+        RETURN QUERY SELECT h.vehicle_id, -h.kwh, -h.readings FROM engine.rolled_up_fleet_vehicle_energy(p_to, p_from) AS h;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION engine.rolled_up_fleet_vehicle_energy(timestamptz, timestamptz) IS
-    'DC energy (kWh) and readings of every vehicle in the whole hours of [from, to), as the rollup holds them';
+    'DC energy (kWh) and readings of every vehicle in the whole hours of [from, to), as the rollup holds them; negative from a later time to an earlier';
 
 CREATE OR REPLACE FUNCTION engine.raw_fleet_vehicle_energy(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (vehicle_id text, kwh numeric, readings bigint)
@@ -316,11 +335,13 @@ BEGIN
             FROM public.vehicle_telemetry_history AS r
             WHERE r.ts >= p_from AND r.ts < p_to
             GROUP BY r.vehicle_id;
+    ELSIF p_to < p_from THEN
+        RETURN QUERY SELECT r.vehicle_id, -r.kwh, -r.readings FROM engine.raw_fleet_vehicle_energy(p_to, p_from) AS r;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION engine.raw_fleet_vehicle_energy(timestamptz, timestamptz) IS
-    'DC energy (kWh) and readings of every vehicle over [from, to), from raw history alone';
+    'DC energy (kWh) and readings of every vehicle over [from, to), from raw history alone; negative from a later time to an earlier';
 
 CREATE OR REPLACE FUNCTION engine.fleet_vehicle_day_energy(p_day_from timestamptz, p_to timestamptz)
 RETURNS TABLE (vehicle_id text, kwh numeric, readings bigint)
@@ -350,7 +371,7 @@ BEGIN
         ) AS found
         WHERE t.last_reading_at >= p_to;
     RETURN QUERY
-        SELECT r.vehicle_id, -r.kwh, 0::bigint FROM engine.raw_fleet_vehicle_energy(p_to, v_next_from) AS r;
+        SELECT r.vehicle_id, r.kwh, 0::bigint FROM engine.raw_fleet_vehicle_energy(v_next_from, p_to) AS r;
 END
 $$;
 COMMENT ON FUNCTION engine.fleet_vehicle_day_energy(timestamptz, timestamptz) IS
