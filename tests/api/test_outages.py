@@ -103,3 +103,24 @@ def test_a_database_that_does_not_answer_in_time_is_away(open_client, connect, c
     blocker.rollback()
     assert wait_until(lambda: client.post("/v1/telemetry", json=meter_reading()).status_code == 201)
     assert connection.execute("SELECT count(*) FROM meter_telemetry_history").fetchone()[0] >= 1
+
+
+def test_a_commit_that_fails_acknowledges_nothing(client, connection):
+    connection.execute(
+        """
+        CREATE TABLE engine.doubt (id integer);
+        CREATE FUNCTION engine.doubt() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'no commit today' USING ERRCODE = 'disk_full'; END $$;
+        CREATE CONSTRAINT TRIGGER doubt AFTER INSERT ON engine.doubt DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION engine.doubt();
+        CREATE FUNCTION engine.cast_doubt() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO engine.doubt VALUES (1); RETURN NULL; END $$;
+        CREATE TRIGGER cast_doubt AFTER INSERT OR UPDATE ON engine.meter_state
+            FOR EACH STATEMENT EXECUTE FUNCTION engine.cast_doubt();
+        """
+    )
+    assert is_problem_to_retry(client.post("/v1/telemetry", json=meter_reading()))
+    assert connection.execute("SELECT count(*) FROM meter_telemetry_history").fetchone() == (0,)
+    connection.execute("DROP TRIGGER cast_doubt ON engine.meter_state")
+    wait_until(lambda: client.post("/v1/telemetry", json=meter_reading()).status_code == 201)
+    assert connection.execute("SELECT count(*) FROM meter_telemetry_history").fetchone() == (1,)

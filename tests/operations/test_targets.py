@@ -7,9 +7,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, command, environment
 from fix_service import wait_until
 from ports import free_port
+from targets import ROOT, command, environment
 
 # What keeps the project itself in order, and could not run within its own tests.
 DEVELOPERS = {"install", "test", "test-properties", "test-faults", "lint", "audit", "fmt", "check", "requirements"}
