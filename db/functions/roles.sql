@@ -77,6 +77,8 @@ GRANT EXECUTE ON FUNCTION
     engine.vehicle_meter_hours(text, timestamptz, timestamptz, text),
     engine.fleet_energy(timestamptz, timestamptz),
     engine.split_fleet_period(timestamptz, timestamptz, timestamptz),
+    engine.nearest_start(interval, timestamptz, timestamptz),
+    engine.nearest_end(interval, timestamptz, timestamptz, timestamptz),
     engine.kept_whole_from(text),
     engine.keep_interval(text),
     engine.day_totals_from(timestamptz, timestamptz),

@@ -11,17 +11,13 @@ from urllib.parse import quote
 
 from service.simulate.fleet import MINUTES_PER_DAY, vehicle_id
 from tests.bench.figure import Figure, percentile
-from tests.bench.history import load_history
+from tests.bench.history import load_history, move_to_columnstore
 from tests.bench.options import Options
 from tests.bench.reads import Client, map_devices, roll_up
 from tests.bench.stage import Stage, open_stage
 
 _DEVICES = 100
 _COLUMNSTORE_AFTER_DAYS = 3  # as db/migrations sets it
-_OLD_CHUNKS = """
-SELECT format('%%I.%%I', chunk_schema, chunk_name) FROM timescaledb_information.chunks
-WHERE hypertable_schema = 'public' AND range_end < now() - make_interval(days => %s)
-"""
 
 
 def measure_age(options: Options) -> list[Figure]:
@@ -53,9 +49,7 @@ def _fill(stage: Stage, days: int) -> None:
     map_devices(stage)
     roll_up(stage)
     if stage.options.edition == "timescale":
-        with stage.connect() as connection:
-            for (chunk,) in connection.execute(_OLD_CHUNKS.encode(), [_COLUMNSTORE_AFTER_DAYS]).fetchall():
-                connection.execute("CALL convert_to_columnstore(%s::regclass)", [chunk])
+        move_to_columnstore(stage, _COLUMNSTORE_AFTER_DAYS)
 
 
 def _ask(clients: list[Client], count: int) -> list[list[float]]:

@@ -64,5 +64,14 @@ def load_history(stage: Stage, rows: int, end_minute: int, step_minutes: int = 1
     return time.perf_counter() - started
 
 
+def move_to_columnstore(stage: Stage, older_than_days: int = 0) -> None:
+    """Convert the chunks of history that ended so many days ago."""
+    with stage.connect() as connection:
+        for relation in ("meter_telemetry_history", "vehicle_telemetry_history"):
+            chunks = "SELECT show_chunks(%s, older_than => make_interval(days => %s))"
+            for (chunk,) in connection.execute(chunks, [relation, older_than_days]).fetchall():
+                connection.execute("CALL convert_to_columnstore(%s::regclass)", [chunk])
+
+
 def _time(minute: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(minute * 60))

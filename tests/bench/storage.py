@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from service.simulate.fleet import MINUTES_PER_DAY, Fleet, meter_id, vehicle_id
 from tests.bench.figure import Figure
+from tests.bench.history import move_to_columnstore
 from tests.bench.options import Options
 from tests.bench.reads import Client, map_devices, roll_up
 from tests.bench.stage import Stage, open_stage
@@ -36,10 +37,7 @@ def measure_storage(options: Options) -> list[Figure]:
         client = Client(stage.port)
         answers_before, before = _answers(stage, client, day), _sizes(stage)
         started = time.perf_counter()
-        with stage.connect() as connection:
-            for stream in _STREAMS:
-                for (chunk,) in connection.execute("SELECT show_chunks(%s)", [stream]).fetchall():
-                    connection.execute("CALL convert_to_columnstore(%s::regclass)", [chunk])
+        move_to_columnstore(stage)
         seconds = time.perf_counter() - started
         after = _sizes(stage)
         changed = sum(a != b for a, b in zip(answers_before, _answers(stage, client, day), strict=True))

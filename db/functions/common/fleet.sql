@@ -13,33 +13,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_until timestamptz := engine.rollups_until();
-    v_first timestamptz := date_bin('1 hour', p_from, 'epoch');
-    v_last timestamptz := date_bin('1 hour', p_to, 'epoch');
 BEGIN
-    hours_from := v_first;
-    IF p_from > v_first AND (p_from - v_first > interval '30 minutes' OR v_first < p_whole_from) THEN
-        hours_from := v_first + interval '1 hour';
-    END IF;
-    hours_to := v_last;
-    IF p_to - v_last > interval '30 minutes' AND v_last >= p_whole_from AND v_last + interval '1 hour' <= v_until THEN
-        hours_to := v_last + interval '1 hour';
-    END IF;
-    hours_to := least(hours_to, v_until);
+    hours_from := engine.nearest_start('1 hour', p_from, p_whole_from);
+    hours_to := least(engine.nearest_end('1 hour', p_to, p_whole_from, v_until), v_until);
     IF hours_to <= hours_from THEN
         hours_from := p_from;
         hours_to := p_from;
     END IF;
-
-    v_first := date_bin('1 day', hours_from, 'epoch');
-    days_from := v_first;
-    IF hours_from > v_first AND (hours_from - v_first > interval '12 hours' OR v_first < p_whole_from) THEN
-        days_from := v_first + interval '1 day';
-    END IF;
-    v_last := date_bin('1 day', hours_to, 'epoch');
-    days_to := v_last;
-    IF hours_to - v_last > interval '12 hours' AND v_last >= p_whole_from AND v_last + interval '1 day' <= v_until THEN
-        days_to := v_last + interval '1 day';
-    END IF;
+    days_from := engine.nearest_start('1 day', hours_from, p_whole_from);
+    days_to := engine.nearest_end('1 day', hours_to, p_whole_from, v_until);
     -- Days pay only where fewer hours are left to add and to subtract than the period has.
     IF days_to <= days_from OR greatest(hours_from - days_from, days_from - hours_from)
         + greatest(hours_to - days_to, days_to - hours_to) >= hours_to - hours_from
@@ -51,6 +33,42 @@ END
 $$;
 COMMENT ON FUNCTION engine.split_fleet_period(timestamptz, timestamptz, timestamptz) IS
     'Splits [from, to) into raw from -> hours_from, rolled-up hours_from -> days_from -> days_to -> hours_to, and raw hours_to -> to, each of which may be empty or, after whole_from, lead backwards';
+
+CREATE OR REPLACE FUNCTION engine.nearest_start(p_width interval, p_from timestamptz, p_whole_from timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_bucket timestamptz := date_bin(p_width, p_from, 'epoch');
+BEGIN
+    IF p_from > v_bucket AND (p_from - v_bucket > p_width / 2 OR v_bucket < p_whole_from) THEN
+        RETURN v_bucket + p_width;
+    END IF;
+    RETURN v_bucket;
+END
+$$;
+COMMENT ON FUNCTION engine.nearest_start(interval, timestamptz, timestamptz) IS
+    'Start of a bucket (hour or day) that is nearest to the start of a period; the one before it only from whole_from on';
+
+CREATE OR REPLACE FUNCTION engine.nearest_end(
+    p_width interval, p_to timestamptz, p_whole_from timestamptz, p_until timestamptz
+)
+RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_bucket timestamptz := date_bin(p_width, p_to, 'epoch');
+BEGIN
+    IF p_to - v_bucket > p_width / 2 AND v_bucket >= p_whole_from AND v_bucket + p_width <= p_until THEN
+        RETURN v_bucket + p_width;
+    END IF;
+    RETURN v_bucket;
+END
+$$;
+COMMENT ON FUNCTION engine.nearest_end(interval, timestamptz, timestamptz, timestamptz) IS
+    'End of a bucket (hour or day) that is nearest to the end of a period; the one after it only from whole_from on and where rolled up, before until';
 
 CREATE OR REPLACE FUNCTION engine.kept_whole_from(p_stream text)
 RETURNS timestamptz
