@@ -14,7 +14,7 @@ from service.errors import (
     TooLargeError,
     UnsupportedEncodingError,
 )
-from service.http import AnyRequest
+from service.http import HEADERS, AnyRequest
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_ARRIVING_BYTES = 4 * MAX_BODY_BYTES
@@ -34,19 +34,15 @@ class BodyReader:
         within `timeout_seconds`, OverloadedError when too many bytes are arriving, InvalidRequestError when it ends
         early or does not decompress, UnsupportedEncodingError for any other encoding.
         """
-        encoding, announced = b"identity", 0
-        for name, value in request.scope["headers"]:
-            if name == b"content-encoding":
-                encoding = value.strip().lower()
-            elif name == b"content-length":
-                announced = int(value)
-        if announced > MAX_BODY_BYTES:
+        headers: dict[bytes, bytes] = request.scope[HEADERS]  # type: ignore[literal-required]
+        if int(headers.get(b"content-length", 0)) > MAX_BODY_BYTES:
             raise _too_large()
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 body = await self._receive(request)
         except TimeoutError:
             raise SlowRequestError(f"the body did not arrive within {self._timeout_seconds:g} s") from None
+        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding == b"identity":
             return body
         if encoding in (b"gzip", b"x-gzip"):

@@ -11,6 +11,8 @@ from litestar.params import PathParameter
 from service.errors import InvalidRequestError
 
 AnyRequest = Request[Any, Any, Any]
+HEADERS = "ev_engine.headers"
+"""Where the scope of every request has its headers by lower-case name, the last of each: a dict[bytes, bytes]."""
 MeterIdInPath = Annotated[str, PathParameter(name="meterId", description="Meter id")]
 VehicleIdInPath = Annotated[str, PathParameter(name="vehicleId", description="Vehicle id")]
 

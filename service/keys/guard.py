@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
 
@@ -11,10 +11,10 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from service.errors import ForbiddenError, UnauthenticatedError
-from service.http import AnyRequest
+from service.http import HEADERS, AnyRequest
 from service.keys.addresses import Addresses
 from service.keys.keyring import Key, Keyring
-from service.keys.limits import Buckets, bucket_of
+from service.keys.limits import Bucket, Buckets, Limit, counted_as
 from service.keys.policy import asks_for_keys, only_from_here
 from service.keys.scope import scope_of
 from service.settings import Settings
@@ -29,9 +29,10 @@ class Guard:
     Without a keyring it asks for no key and keeps to the limits alone.
     """
 
-    def __init__(self, keyring: Keyring | None, addresses: Addresses, by_address: Buckets, by_key: Buckets) -> None:
+    def __init__(self, keyring: Keyring | None, addresses: Addresses, by_address: Limit, by_key: Limit) -> None:
         self._keyring = keyring
         self._addresses = addresses
+        self._buckets = Buckets()
         self._by_address = by_address
         self._by_key = by_key
 
@@ -40,16 +41,18 @@ class Guard:
         # Every heartbeat passes here: a few microseconds are all that it may take (make bench measures them).
         scope = request.scope
         now = monotonic()
-        bucket = bucket_of(self._addresses.of(scope))
-        if bucket is not None:
-            self._by_address.take(bucket, now)
+        caller = None
+        name = counted_as(self._addresses.of(scope))
+        if name is not None:
+            caller = self._buckets.of(name)
+            self._by_address.take(caller, now)
         needed = scope_of(scope["route_handler"].opt)
         keyring = self._keyring
         if needed is None or keyring is None:
             return
-        presented = _presented(scope["headers"])
-        key = keyring.get(presented, now) or await self._look_up(keyring, presented, bucket)
-        self._by_key.take(key.id, now)
+        presented = _presented(scope[HEADERS])  # type: ignore[literal-required]
+        key = keyring.get(presented, now) or await self._look_up(keyring, presented, caller)
+        self._by_key.take(key.bucket, now)
         if needed not in key.scopes:
             raise ForbiddenError(f"this key is for {', '.join(key.scopes)}; this needs one for {needed}")
         scope["auth"] = key
@@ -63,27 +66,23 @@ class Guard:
         async with self._keyring.running():
             yield
 
-    async def _look_up(self, keyring: Keyring, presented: bytes, bucket: str | None) -> Key:
+    async def _look_up(self, keyring: Keyring, presented: bytes, caller: Bucket | None) -> Key:
         if not presented:
             raise UnauthenticatedError("a key is needed: send it as Authorization: Bearer, or as X-API-Key")
         asked, key = await keyring.look_up(presented)
         if key is not None:
             return key
-        if asked and bucket is not None:
-            self._by_address.fine(bucket, _FINE)
+        if asked and caller is not None:
+            self._by_address.fine(caller, _FINE, monotonic())
         raise UnauthenticatedError("this key is not good: it is unknown, revoked or was rotated", presented=True)
 
 
-def _presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def _presented(headers: dict[bytes, bytes]) -> bytes:
     """Return the key that a request carries, empty without one; a Bearer token counts before X-API-Key."""
-    found = b""
-    for name, value in headers:
-        if name == b"authorization":
-            if value[:7].lower() == b"bearer ":
-                return value[7:].strip()
-        elif name == b"x-api-key":
-            found = value.strip()
-    return found
+    value = headers.get(b"authorization")
+    if value is not None and value[:7].lower() == b"bearer ":
+        return value[7:].strip()
+    return headers.get(b"x-api-key", b"").strip()
 
 
 def key_of(request: AnyRequest) -> Key | None:
@@ -100,8 +99,8 @@ def make_guard(settings: Settings, database_url: str) -> Guard | None:
     return Guard(
         Keyring(database_url) if needed else None,
         Addresses(settings.trusted_proxies),
-        Buckets("address", settings.address_rate_limit),
-        Buckets("key", settings.key_rate_limit),
+        Limit("address", settings.address_rate_limit),
+        Limit("key", settings.key_rate_limit),
     )
 
 

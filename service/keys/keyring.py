@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 from time import monotonic
+from typing import TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
@@ -16,9 +18,12 @@ from psycopg.rows import class_row
 
 from service.database import connect, cut_after
 from service.errors import DatabaseUnavailableError
+from service.keys.limits import Bucket
 from service.keys.secret import ID, fits, looks_right
 
 log = logging.getLogger(__name__)
+
+Entry = TypeVar("Entry")
 
 MAX_KNOWN = 100_000
 MAX_UNKNOWN = 10_000
@@ -43,6 +48,7 @@ class Key:
     version: int
     revoked: bool
     proven: bytes = b""
+    bucket: Bucket = field(default_factory=Bucket)
 
     def covers(self, device_id: str) -> bool:
         """Return whether it may send this device's readings."""
@@ -62,8 +68,8 @@ class Keyring:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._known: dict[bytes, Key] = {}
-        self._unknown: dict[bytes, None] = {}
+        self._known: OrderedDict[bytes, Key] = OrderedDict()
+        self._unknown: OrderedDict[bytes, None] = OrderedDict()
         self._wanted: dict[bytes, asyncio.Future[bool]] = {}
         self._asked = asyncio.Event()
         self._version = 0
@@ -164,7 +170,10 @@ class Keyring:
                     _put(self._unknown, key_id, None, MAX_UNKNOWN)
                 continue
             self._unknown.pop(key_id, None)
-            if key_id in wanted or key_id in self._known:
+            before = self._known.get(key_id)
+            if before is not None:
+                key.bucket = before.bucket
+            if before is not None or key_id in wanted:
                 _put(self._known, key_id, key, MAX_KNOWN)
         self._fresh_until = asked + _FRESH_SECONDS
 
@@ -183,8 +192,8 @@ def _away() -> DatabaseUnavailableError:
     return DatabaseUnavailableError("the database is away, so that keys cannot be checked")
 
 
-def _put(entries: dict[bytes, Key] | dict[bytes, None], key_id: bytes, entry: Key | None, most: int) -> None:
+def _put(entries: OrderedDict[bytes, Entry], key_id: bytes, entry: Entry, most: int) -> None:
     """Add an entry; the oldest one makes room."""
-    if key_id not in entries and len(entries) >= most:
-        del entries[next(iter(entries))]
-    entries[key_id] = entry  # type: ignore[assignment]
+    entries[key_id] = entry
+    if len(entries) > most:
+        entries.popitem(last=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import time
+from collections import OrderedDict
 from functools import lru_cache
 
 from service.errors import RateLimitedError
@@ -13,33 +13,33 @@ MAX_BUCKETS = 100_000
 BURST_SECONDS = 5.0
 
 
-class Buckets:
-    """Token buckets of one kind: `rate` requests a second each, and five seconds' worth of them at once.
+class Bucket:
+    """The tokens that somebody has left, as one number: the monotonic time at which they are all there again."""
 
-    A bucket is one number, the time at which it is full again; whoever was silent for longest makes room for others.
-    """
+    __slots__ = ("full_at",)
 
-    def __init__(self, kind: str, rate: float, most: int = MAX_BUCKETS) -> None:
-        self._kind, self._rate, self._most = kind, rate, most
+    def __init__(self) -> None:
+        self.full_at = 0.0
+
+
+class Limit:
+    """`rate` requests a second from each key or each address, and five seconds' worth of them at once."""
+
+    def __init__(self, kind: str, rate: float) -> None:
+        self._kind, self._rate = kind, rate
         self._cost_seconds = 1 / rate
-        self._full_at: dict[str, float] = {}
 
-    def take(self, name: str, now: float) -> None:
+    def take(self, bucket: Bucket, now: float) -> None:
         """Take a token out of a bucket; `now` is monotonic; raise RateLimitedError when it is empty."""
-        full_at = self._full_at.pop(name, now)
+        full_at = bucket.full_at
         then = (full_at if full_at > now else now) + self._cost_seconds
         if then - now > BURST_SECONDS:
-            self._full_at[name] = full_at
             raise self._limited(then - now - BURST_SECONDS)
-        if len(self._full_at) >= self._most:
-            del self._full_at[next(iter(self._full_at))]
-        self._full_at[name] = then
+        bucket.full_at = then
 
-    def fine(self, name: str, tokens: int) -> None:
-        """Take so many tokens more, as far as there are any, out of a bucket that a request has been taken from."""
-        now = time.monotonic()
-        then = self._full_at.get(name, now) + tokens * self._cost_seconds
-        self._full_at[name] = min(then, now + BURST_SECONDS)
+    def fine(self, bucket: Bucket, tokens: int, now: float) -> None:
+        """Take so many tokens out of a bucket, or all there are; `now` is monotonic."""
+        bucket.full_at = min(max(bucket.full_at, now) + tokens * self._cost_seconds, now + BURST_SECONDS)
 
     def _limited(self, seconds: float) -> RateLimitedError:
         wait = max(1, math.ceil(seconds))
@@ -54,8 +54,27 @@ class Buckets:
         )
 
 
+class Buckets:
+    """The buckets of callers known by name only; whoever was silent for longest makes room for others."""
+
+    def __init__(self, most: int = MAX_BUCKETS) -> None:
+        self._most = most
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def of(self, name: str) -> Bucket:
+        """Return the bucket of a name, a full one when it is new."""
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            bucket = self._buckets[name] = Bucket()
+            if len(self._buckets) > self._most:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(name)
+        return bucket
+
+
 @lru_cache(maxsize=MAX_BUCKETS)
-def bucket_of(address: str) -> str | None:
+def counted_as(address: str) -> str | None:
     """Return what an address is counted under: an IPv6 one under its /64, which is one customer's; None: loopback."""
     try:
         parsed = ipaddress.ip_address(address)

@@ -1,4 +1,4 @@
-"""Around every request: its duration, and the id that its sender gave it."""
+"""Around every request: its duration, its headers by name, and the id that its sender gave it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http import HEADERS
 from service.logs import REQUEST_ID_HEADER, is_sane_id
 from service.metrics.engine import Metrics
 
@@ -29,9 +30,9 @@ class Watch:
                 await app(scope, receive, send)
                 return
             started = perf_counter()
-            for name, value in scope["headers"]:
-                if name == _ID_HEADER:
-                    send = _with_id(send, value.decode("latin-1"))
+            scope[HEADERS] = headers = dict(scope["headers"])  # type: ignore[literal-required]
+            if sent := headers.get(_ID_HEADER):
+                send = _with_id(send, sent.decode("latin-1"))
             try:
                 await app(scope, receive, send)
             finally:

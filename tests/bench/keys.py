@@ -1,112 +1,145 @@
-"""What asking for keys costs: the same single heartbeats with and without, turn by turn, and the check by itself."""
+"""What asking for keys costs: the same single heartbeats with and without, over HTTP and within one process."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from statistics import median
 from typing import Any
 
 import uvloop
-from litestar import Litestar, post
+from litestar import Litestar
 
-from service.keys.guard import make_guard
-from service.keys.scope import Scope, needs
+from service.app import create_app
+from service.keys.scope import Scope
 from service.keys.store import open_keys
 from service.settings import Settings
 from tests.bench.figure import Figure
 from tests.bench.options import Options
+from tests.bench.readings import HOLE, minute_text, singles
 from tests.bench.single import run_closed
 from tests.bench.stage import Stage, minutes_for, open_stage, service_on
 from tests.ports import free_port
 
-_REQUESTS, _ROUNDS = 300, 150
-_BEST = (
-    "what the guard adds to an empty request's CPU time, best of many rounds: unlike the turns, hardly felt by others"
-)
-_NO_LIMIT = "1000000"
+_IN_FLIGHT, _HEARTBEATS = 256, 512
+_NO_LIMIT = 1_000_000
 
 
 def measure_keys(options: Options) -> list[Figure]:
-    """Measure throughput and the service's CPU time a heartbeat with and without keys, and the check alone."""
+    """Measure heartbeats with and without keys: throughput and CPU time of two services, and of one process's apps.
+
+    Two processes differ by some per cent whatever they do, and what else the machine does comes on top: the cost of a
+    check is told by applications in one process that take turns of a twentieth of a second.
+    """
     minutes = minutes_for(options, 2 * options.keys_rounds * options.keys_seconds, 30_000)
+    minutes += 4 * options.keys_turns * _HEARTBEATS // (2 * options.devices) + 1
     with open_stage(options, "keys", minutes) as stage, open_keys(stage.url) as keys:
         key = keys.create("bench", [Scope.INGEST]).text
         port = free_port()
-        with service_on(options, stage.url, port, AUTH="on", KEY_RATE_LIMIT=_NO_LIMIT) as process:
+        with service_on(options, stage.url, port, AUTH="on", KEY_RATE_LIMIT=str(_NO_LIMIT)) as process:
             guarded = replace(stage, port=port, service_pid=process.pid)
             without, with_keys = _take_turns(stage, guarded, key)
-        check = uvloop.run(_check_microseconds(stage.url, key, "127.0.0.1"))
-        limited = uvloop.run(_check_microseconds(stage.url, key, "198.51.100.7"))
+        app, app_with_keys, app_with_address = uvloop.run(_app_microseconds(stage, key))
     rate, rate_with = median(rate for rate, _ in without), median(rate for rate, _ in with_keys)
     cpu, cpu_with = median(cpu for _, cpu in without), median(cpu for _, cpu in with_keys)
+    pairs = sorted(100 * second / first for (first, _), (second, _) in zip(without, with_keys, strict=True))
     note = f"medians of {options.keys_rounds} turns each, 256 connections"
+    app_note = f"medians of {options.keys_turns} short turns each, within one process and without its HTTP server"
+    check = app_with_keys - app
     return [
         Figure("keys", "heartbeats without keys", rate, "readings/s", note=note),
         Figure("keys", "heartbeats with keys", rate_with, "readings/s", note=note),
         Figure("keys", "service CPU a heartbeat without keys", cpu, "µs", note=note),
         Figure("keys", "service CPU a heartbeat with keys", cpu_with, "µs", note=note),
-        Figure("keys", "throughput with keys over without", 100 * rate_with / rate, "%", note=note),
-        Figure("keys", "check of key and its limit", check, "µs", note=_BEST),
-        Figure("keys", "... and of the address's, beyond loopback", limited, "µs", note=_BEST),
-        Figure("keys", "check over a heartbeat's service CPU", 100 * check / cpu, "%", below=3),
+        Figure(
+            "keys",
+            "throughput with keys over without",
+            100 * rate_with / rate,
+            "%",
+            note=f"two processes; single pairs of turns {pairs[0]:.0f} to {pairs[-1]:.0f} %",
+        ),
+        Figure("keys", "application CPU a heartbeat without keys", app, "µs", note=app_note),
+        Figure("keys", "... with keys", app_with_keys, "µs", note=app_note),
+        Figure("keys", "... and the limit of an address beyond loopback", app_with_address, "µs", note=app_note),
+        Figure("keys", "check of a key over a heartbeat's service CPU", 100 * check / cpu, "%", below=3),
     ]
 
 
 def _take_turns(stage: Stage, guarded: Stage, key: str) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Return (heartbeats a second, service CPU in µs a heartbeat) of every turn, without and with keys."""
+    """Return (heartbeats a second, service CPU in µs a heartbeat) of every turn, without and with keys.
+
+    The key is sent to both: the open service ignores it.
+    """
     turns: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
     options = replace(stage.options, single_seconds=stage.options.keys_seconds)
     for turn in range(2 * stage.options.keys_rounds):
         # ABBA: what grows slower with time is so for both.
         keyed = turn % 4 in (1, 2)
-        where = replace(guarded if keyed else stage, options=options)
-        load, usage = run_closed(where, key if keyed else "")
+        load, usage = run_closed(replace(guarded if keyed else stage, options=options), key)
         turns[keyed].append((load.rate, usage.cpu_seconds["service"] / load.requests * 1e6))
     return turns
 
 
-async def _check_microseconds(url: str, key: str, address: str) -> float:
-    """Return what the guard adds to a request that does nothing else, in its place among the framework's own work."""
-    settings = Settings(auth="on", key_rate_limit=1_000_000, address_rate_limit=1_000_000)
-    guard = make_guard(settings, url)
-    assert guard is not None
-
-    @post("/", **needs(Scope.INGEST))
-    async def nothing() -> None: ...
-
-    apps = [Litestar([nothing], before_request=check, openapi_config=None) for check in (None, guard.check)]
-    best = [float("inf")] * 2
-    async with guard.running():
-        for turn in range(2 * _ROUNDS):
-            app = apps[turn % 2]
-            started = time.process_time()
-            for _ in range(_REQUESTS):
-                await _request(app, key, address)
-            best[turn % 2] = min(best[turn % 2], (time.process_time() - started) / _REQUESTS * 1e6)
-            await asyncio.sleep(0)  # the keys are kept up to date meanwhile
-    return best[1] - best[0]
+async def _app_microseconds(stage: Stage, key: str) -> list[float]:
+    """Return the CPU time a heartbeat of an open application, one with keys, and that one called from elsewhere."""
+    limits = {"key_rate_limit": _NO_LIMIT, "address_rate_limit": _NO_LIMIT}
+    is_open, guarded = (create_app(Settings(auth=auth, **limits), stage.url) for auth in ("off", "on"))
+    cases = [(is_open, "127.0.0.1"), (guarded, "127.0.0.1"), (guarded, "198.51.100.7")]
+    taken: list[list[float]] = [[] for _ in cases]
+    bodies = _bodies(stage)
+    async with AsyncExitStack() as stack:
+        for app in (is_open, guarded):
+            await stack.enter_async_context(app.lifespan())
+        for turn in range(stage.options.keys_turns + 1):
+            for case in random.sample(range(len(cases)), len(cases)):
+                microseconds = await _app_turn(*cases[case], key, bodies)
+                if turn:  # what is done once is done
+                    taken[case].append(microseconds)
+    return [median(turns) for turns in taken]
 
 
-async def _request(app: Litestar, key: str, address: str) -> None:
+def _bodies(stage: Stage) -> Iterator[bytes]:
+    while True:
+        minute = minute_text(stage.timeline.next)
+        stage.timeline.next += 1
+        for body in singles(stage.options.devices, 0):
+            yield body.replace(HOLE, minute)
+
+
+async def _app_turn(app: Litestar, address: str, key: str, bodies: Iterator[bytes]) -> float:
+    todo = [next(bodies) for _ in range(_HEARTBEATS)]
+
+    async def sender() -> None:
+        while todo:
+            await _heartbeat(app, address, key, todo.pop())
+
+    started = time.thread_time()
+    await asyncio.gather(*(sender() for _ in range(_IN_FLIGHT)))
+    return (time.thread_time() - started) / _HEARTBEATS * 1e6
+
+
+async def _heartbeat(app: Litestar, address: str, key: str, body: bytes) -> None:
     headers = {
         "host": "127.0.0.1:3000",
         "content-type": "application/json",
         "authorization": f"Bearer {key}",
-        "content-length": "0",
+        "content-length": str(len(body)),
     }
     scope: Any = {
         "type": "http",
         "method": "POST",
-        "path": "/",
+        "path": "/v1/telemetry",
         "query_string": b"",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "client": (address, 40000),
     }
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
         assert message["type"] != "http.response.start" or message["status"] == 201

@@ -30,6 +30,7 @@ class Options:
     single_seconds: float
     keys_rounds: int
     keys_seconds: float
+    keys_turns: int
     read_history: tuple[int, ...]
     storage_devices: int
     growth_history: tuple[int, int]
@@ -77,6 +78,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         single_seconds=8 if quick else 20,
         keys_rounds=3 if quick else 6,
         keys_seconds=4 if quick else 10,
+        keys_turns=200 if quick else 600,
         read_history=tuple(sorted(given.history or [2_000_000 if quick else 30_000_000])),
         storage_devices=300 if quick else 1000,
         growth_history=(1_000_000, max(given.history or [3_000_000 if quick else 10_000_000])),

@@ -8,59 +8,58 @@ import pytest
 
 from service.errors import RateLimitedError, SettingsError
 from service.keys.addresses import Addresses
-from service.keys.limits import Buckets, bucket_of
+from service.keys.limits import Bucket, Buckets, Limit, counted_as
 from service.settings import Settings
 
 
-def taken(buckets: Buckets, name: str, now: float, most: int = 10_000) -> int:
+def taken(limit: Limit, bucket: Bucket, now: float, most: int = 10_000) -> int:
     for count in range(most):
         try:
-            buckets.take(name, now)
+            limit.take(bucket, now)
         except RateLimitedError:
             return count
     return most
 
 
 def test_a_bucket_holds_five_seconds_worth_and_fills_at_its_rate():
-    buckets = Buckets("key", 8)
-    assert taken(buckets, "a", 100.0) == 40
-    assert taken(buckets, "b", 100.0) == 40, "every name has its own"
-    assert taken(buckets, "a", 101.0) == 8
-    assert taken(buckets, "a", 101.05) == 0
-    assert taken(buckets, "a", 1000.0) == 40
+    limit, bucket = Limit("key", 8), Bucket()
+    assert taken(limit, bucket, 100.0) == 40
+    assert taken(limit, Bucket(), 100.0) == 40, "every caller has its own"
+    assert taken(limit, bucket, 101.0) == 8
+    assert taken(limit, bucket, 101.05) == 0
+    assert taken(limit, bucket, 1000.0) == 40
 
 
 def test_a_refusal_says_when_to_come_back_in_the_standard_fields():
-    buckets = Buckets("address", 0.5)
-    assert taken(buckets, "a", 0.0) == 2
+    limit, bucket = Limit("address", 0.5), Bucket()
+    assert taken(limit, bucket, 0.0) == 2
     with pytest.raises(RateLimitedError, match="one address") as refused:
-        buckets.take("a", 0.0)
+        limit.take(bucket, 0.0)
     assert refused.value.headers == {
         "Retry-After": "1",
         "RateLimit-Policy": '"address";q=2;w=5',
         "RateLimit": '"address";r=0;t=1',
     }
-    buckets.take("a", 1.0)
+    limit.take(bucket, 1.0)
 
 
 def test_the_table_is_bounded_and_forgets_who_was_silent_longest():
-    buckets = Buckets("address", 1, most=3)
-    for name in ("a", "b", "c", "a", "d"):
-        buckets.take(name, 0.0)
-    assert list(buckets._full_at) == ["c", "a", "d"]
-    assert taken(buckets, "a", 0.0) == 3
+    buckets = Buckets(most=3)
+    seen = {name: buckets.of(name) for name in ("a", "b", "c", "a", "d")}
+    assert [buckets.of(name) is seen[name] for name in ("c", "a", "d", "b")] == [True, True, True, False]
 
 
 def test_a_fine_empties_a_bucket_at_the_most():
-    buckets = Buckets("address", 1)
-    buckets.take("a", 0.0)
-    buckets.fine("a", 10**9)
-    assert buckets._full_at["a"] < 1e9
-    assert taken(buckets, "a", buckets._full_at["a"]) == 5
+    limit, bucket = Limit("address", 1), Bucket()
+    limit.take(bucket, 100.0)
+    limit.fine(bucket, 10**9, 100.0)
+    assert taken(limit, bucket, 100.0) == 0
+    assert taken(limit, bucket, 103.0) == 3
+    assert taken(limit, bucket, 110.0) == 5
 
 
 @pytest.mark.parametrize(
-    ("address", "bucket"),
+    ("address", "name"),
     [
         ("127.0.0.1", None),
         ("::1", None),
@@ -72,8 +71,8 @@ def test_a_fine_empties_a_bucket_at_the_most():
         ("somewhere", "somewhere"),
     ],
 )
-def test_addresses_are_counted_by_who_holds_them(address, bucket):
-    assert bucket_of(address) == bucket
+def test_addresses_are_counted_by_who_holds_them(address, name):
+    assert counted_as(address) == name
 
 
 TRUSTED = [ip_network("10.0.0.0/8"), ip_network("::1/128")]
