@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 from collections.abc import AsyncIterator, Sequence
 
 import psycopg
@@ -27,6 +28,18 @@ class CopyStore:
     def __init__(self, connection: AsyncConnection, timeout_seconds: float) -> None:
         self._connection = connection
         self._timeout_seconds = timeout_seconds
+
+    def ended(self) -> bool:
+        """Return whether the server has let go of the idle connection; see `Store.ended`."""
+        input_waits = select.poll()
+        try:
+            input_waits.register(self._connection.fileno(), select.POLLIN)
+            while input_waits.poll(0):
+                # A notice, a changed setting, or the end: only that one is an error.
+                self._connection.pgconn.consume_input()
+        except (psycopg.Error, OSError):
+            return True
+        return False
 
     async def store(self, rows: Sequence[Row]) -> tuple[list[int], list[int]]:
         """Commit rows; see `Store.store`."""

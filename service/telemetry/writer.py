@@ -32,6 +32,9 @@ class Outcome:
 class Store(Protocol):
     """Stores readings durably."""
 
+    def ended(self) -> bool:
+        """Return whether nothing can be stored any more, as far as that is known without asking."""
+
     async def store(self, rows: Sequence[Row]) -> tuple[list[int], list[int]]:
         """Commit rows; return the places of duplicates and of expired readings.
 
@@ -169,6 +172,9 @@ class GroupCommitWriter:
             while not (self._queue or self._closing):
                 self._arrived.clear()
                 await self._arrived.wait()
+            if store.ended():
+                log.info("the database ended a connection of ingest that was idle: connecting again")
+                return
             group = self._take()
             if not group:
                 if self._closing:

@@ -61,6 +61,18 @@ def test_without_its_database_the_service_says_come_back_later_and_recovers_by_i
     assert client.get("/v1/status/meter/METER-001").json()["lastReadingAt"] == reading["timestamp"]
 
 
+def test_connections_that_ended_while_idle_fail_nothing(open_client, connection):
+    client = open_client(ingest_writers=2)
+    wait_until(lambda: client.get("/health/ready").status_code == 200)
+    for n in range(3):
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE application_name = 'ev-engine' AND datname = current_database()"
+        )
+        assert client.post("/v1/telemetry", json=meter_reading(meterId=f"M{n}")).status_code == 201
+    assert connection.execute("SELECT count(*) FROM meter_telemetry_history").fetchone() == (3,)
+
+
 def test_a_request_that_is_wrong_is_told_so_even_without_a_database(open_client, outage):
     client = open_client(request_timeout_seconds=0.3)
     outage(True)
