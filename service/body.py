@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable
+from typing import Protocol
 
 import zstandard
 
@@ -18,6 +20,9 @@ from service.http import HEADERS, AnyRequest
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_ARRIVING_BYTES = 4 * MAX_BODY_BYTES
+# Four bytes of zstd can stand for 128 KiB: a piece of compressed data is never more than 16 MiB before it is measured.
+_PIECE_BYTES = 512
+_MAX_MEMBERS = 1000
 
 
 class BodyReader:
@@ -46,9 +51,9 @@ class BodyReader:
         if encoding == b"identity":
             return body
         if encoding in (b"gzip", b"x-gzip"):
-            return _gunzip(body)
+            return _decompress(body, _gzip, "gzip")
         if encoding == b"zstd":
-            return _unzstd(body)
+            return _decompress(body, _zstd, "zstd")
         shown = encoding[:32].decode("latin-1")
         raise UnsupportedEncodingError(f"Content-Encoding {shown!r} is not known: use gzip, zstd or identity")
 
@@ -76,38 +81,48 @@ class BodyReader:
         return b"".join(parts)
 
 
-def _gunzip(body: bytes) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    try:
-        while body:
-            stream = zlib.decompressobj(wbits=31)
-            parts.append(stream.decompress(body, MAX_BODY_BYTES + 1 - size))
-            size += len(parts[-1])
-            if size > MAX_BODY_BYTES:
-                raise _too_large()
-            if not stream.eof:
-                raise InvalidRequestError("body is not complete gzip data")
-            body = stream.unused_data
-    except zlib.error as error:
-        raise InvalidRequestError(f"body is not gzip data: {error}") from None
-    return b"".join(parts)
+class _Decompressor(Protocol):
+    """What the decompressors of one gzip member and of one zstd frame have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
 
 
-def _unzstd(body: bytes) -> bytes:
+def _gzip() -> _Decompressor:
+    return zlib.decompressobj(wbits=31)
+
+
+def _zstd() -> _Decompressor:
+    return zstandard.ZstdDecompressor(max_window_size=MAX_BODY_BYTES).decompressobj()
+
+
+def _decompress(body: bytes, begin: Callable[[], _Decompressor], encoding: str) -> bytes:
     parts: list[bytes] = []
-    size = 0
+    size, members = 0, 0
+    member: _Decompressor | None = None
     try:
-        with zstandard.ZstdDecompressor(max_window_size=MAX_BODY_BYTES).stream_reader(
-            body, read_across_frames=True
-        ) as stream:
-            while part := stream.read(1024 * 1024):
-                parts.append(part)
-                size += len(part)
+        for start in range(0, len(body), _PIECE_BYTES):
+            piece = body[start : start + _PIECE_BYTES]
+            while piece:
+                if member is None:
+                    member = begin()
+                    members += 1
+                    if members > _MAX_MEMBERS:
+                        raise InvalidRequestError(f"body is {encoding} data in more than {_MAX_MEMBERS} parts")
+                parts.append(member.decompress(piece))
+                size += len(parts[-1])
                 if size > MAX_BODY_BYTES:
                     raise _too_large()
-    except zstandard.ZstdError as error:
-        raise InvalidRequestError(f"body is not zstd data: {error}") from None
+                piece = b""
+                if member.eof:
+                    piece, member = member.unused_data, None
+    except (zlib.error, zstandard.ZstdError) as error:
+        raise InvalidRequestError(f"body is not {encoding} data: {error}") from None
+    if member is not None:
+        raise InvalidRequestError(f"body is not complete {encoding} data")
     return b"".join(parts)
 
 

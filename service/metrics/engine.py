@@ -13,7 +13,7 @@ from service.metrics.instruments import Counter, Family, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 _READINGS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000)
-_PROBLEMS = (400, 404, 405, 408, 413, 415, 500, 503)
+_PROBLEMS = (400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503)
 _MEASURED = ("/v1/", "/health", "/metrics")
 
 

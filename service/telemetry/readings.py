@@ -12,7 +12,9 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from service.errors import InvalidRequestError
+from service.errors import InvalidRequestError, TooLargeError
+
+MAX_BATCH_READINGS = 50_000
 
 # No control character, no slash, no lone surrogate; no white space at either end.
 _ID_PATTERN = r"^(?!\s)[^\x00-\x1f\x7f-\x9f/\ud800-\udfff]*(?<!\s)$(?!\n)"
@@ -133,11 +135,12 @@ def parse_reading(body: bytes, kind: Any, newest: datetime) -> Row:
 def parse_batch(body: bytes, newest: datetime) -> tuple[list[Row], list[int], list[Refused]]:
     """Return the good readings, their places in the request, and the refused ones.
 
-    Raises InvalidRequestError when the body holds no list of readings at all.
+    Raises InvalidRequestError when the body holds no list of readings at all, or an empty one, TooLargeError when it
+    holds more than MAX_BATCH_READINGS.
     """
     refused: list[Refused] = []
     try:
-        readings: Sequence[Reading | None] = _decode_batch(body).readings
+        readings: Sequence[Reading | None] = _counted(_decode_batch(body).readings)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Some reading is bad, or the JSON is of the kind that only lenient parsers take (NaN): look at each by itself.
         readings = _parse_each(_loads(body), refused)
@@ -161,7 +164,7 @@ def _parse_each(document: Any, refused: list[Refused]) -> list[Reading | None]:
     if not isinstance(items, list):
         raise InvalidRequestError("must be a list of readings", "readings")
     readings: list[Reading | None] = []
-    for index, item in enumerate(items):
+    for index, item in enumerate(_counted(items)):
         try:
             readings.append(_convert(item, Reading))
         except InvalidRequestError as error:
@@ -171,10 +174,24 @@ def _parse_each(document: Any, refused: list[Refused]) -> list[Reading | None]:
     return readings
 
 
+def _counted(readings: list[Any]) -> list[Any]:
+    # Before anything is made of them: a short request can hold millions.
+    if len(readings) > MAX_BATCH_READINGS:
+        raise TooLargeError(f"a batch holds at most {MAX_BATCH_READINGS} readings")
+    if not readings:
+        raise InvalidRequestError("must hold at least one reading", "readings")
+    return readings
+
+
+def _integer(text: str) -> int | float:
+    # Python makes no integer of more than 4,300 digits; as a float, one that long is infinite, and refused as that.
+    return int(text) if len(text) <= 400 else float(text)
+
+
 def _loads(body: bytes) -> Any:
     try:
         # Decoded here: given bytes, the json module lets encoded surrogates pass.
-        return json.loads(body.decode())
+        return json.loads(body.decode(), parse_int=_integer)
     except (ValueError, RecursionError) as error:
         detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InvalidRequestError(f"body is not valid JSON: {detail}") from None

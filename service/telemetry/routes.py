@@ -18,7 +18,6 @@ from service.errors import (
     ForbiddenError,
     InvalidRequestError,
     OverloadedError,
-    TooLargeError,
 )
 from service.http import AnyRequest
 from service.keys.guard import key_of
@@ -38,8 +37,6 @@ from service.telemetry.readings import (
     parse_reading,
 )
 from service.telemetry.writer import GroupCommitWriter
-
-MAX_BATCH_READINGS = 50_000
 
 _NOT_COVERED = "must be a device that this key is bound to"
 _TOO_OLD = "must not be older than the history that is kept"
@@ -127,14 +124,13 @@ class Ingest:
             duplicates=len(outcome.duplicates),
             errors=[str(item) for item in sorted(refused)],
         )
-        return HTTP_201_CREATED if stored else HTTP_400_BAD_REQUEST, answer
+        if stored:
+            return HTTP_201_CREATED, answer
+        self.metrics.problem(HTTP_400_BAD_REQUEST)
+        return HTTP_400_BAD_REQUEST, answer
 
     async def _batch(self, request: AnyRequest) -> tuple[list[Row], list[int], list[Refused]]:
         rows, places, refused = parse_batch(await self.bodies.read(request), newest_accepted(self.max_clock_skew))
-        if len(rows) + len(refused) > MAX_BATCH_READINGS:
-            raise TooLargeError(f"a batch holds at most {MAX_BATCH_READINGS} readings")
-        if not rows and not refused:
-            raise InvalidRequestError("must hold at least one reading", "readings")
         key = key_of(request)
         if key is not None and not all(key.covers(row.device_id) for row in rows):
             covered = [n for n, row in enumerate(rows) if key.covers(row.device_id)]
