@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
@@ -46,6 +47,7 @@ from service.metrics.vitals import Vitals
 from service.settings import Settings
 from service.status.routes import status_router
 from service.telemetry.copy import open_store
+from service.telemetry.readings import explain
 from service.telemetry.routes import Ingest, telemetry_router
 from service.telemetry.writer import GroupCommitWriter
 from service.upkeep import keep_up
@@ -176,9 +178,11 @@ class _Problems:
     def of_http(self, request: AnyRequest, error: HTTPException) -> Response[bytes]:
         if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
             first = error.extra[0]
-            detail = f"{first.get('key')}: {first.get('message')}"
-            return self._answer(request, HTTPStatus.BAD_REQUEST, detail, first.get("key"))
-        return self._answer(request, error.status_code, error.detail if error.status_code < 500 else None)
+            _, reason = explain(msgspec.ValidationError(first.get("message")))
+            return self._answer(request, HTTPStatus.BAD_REQUEST, f"{first.get('key')} {reason}", first.get("key"))
+        detail = error.detail if error.status_code < 500 else None
+        allow = {"Allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else None
+        return self._answer(request, error.status_code, detail, given=allow)
 
     def unexpected(self, request: AnyRequest, error: Exception) -> Response[bytes]:
         detail = "the service failed; its log says why"
@@ -198,17 +202,27 @@ class _Problems:
         context: dict[str, object] = {
             "request_id": headers[REQUEST_ID_HEADER],
             "method": request.method,
-            "path": request.url.path,
+            "path": request.scope["path"],
             "status": int(status),
         }
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers.setdefault("Retry-After", _RETRY_AFTER_SECONDS)
             self._flood.tell(detail or "", context)
         elif status >= 500:
-            log.error("%s %s failed", request.method, request.url.path, exc_info=cause, extra=context)
+            log.error("%s %s failed", request.method, request.scope["path"], exc_info=cause, extra=context)
         else:
-            log.debug("%s %s: %s %s", request.method, request.url.path, int(status), detail, extra=context)
+            log.debug("%s %s: %s %s", request.method, request.scope["path"], int(status), detail, extra=context)
         problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, field=field)
         return Response(
             msgspec.json.encode(problem), status_code=status, media_type="application/problem+json", headers=headers
         )
+
+
+def _allowed(request: AnyRequest) -> str:
+    """Return the methods that a path knows, as the Allow field tells them."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        parts = [re.escape(part) if isinstance(part, str) else "[^/]+" for part in route.path_components]
+        if re.fullmatch("/" + "/".join(parts) + "/?", request.scope["path"]):
+            methods.update(route.methods)
+    return ", ".join(sorted(methods))

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from litestar import MediaType, Response, Router
+from litestar import MediaType, Response, Router, get
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, Operation, RequestBody, SecurityScheme
-from litestar.static_files import create_static_files_router
+from litestar.params import FromPath
+from litestar.response import File
 from msgspec import Meta
 
 from service import __version__
+from service.errors import NotFoundError
 from service.keys.scope import OPEN
 
 _STATIC_PATH = "/api/docs/static"
@@ -201,4 +203,13 @@ def docs_assets_router() -> Router:
     assert spec is not None
     assert spec.submodule_search_locations is not None
     folder = Path(spec.submodule_search_locations[0], "templates", "swagger")
-    return create_static_files_router(path=_STATIC_PATH, directories=[folder], include_in_schema=False, opt=OPEN["opt"])
+    # Nothing that a caller names is looked for: only what is here when the service starts.
+    files = {f"/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*") if path.is_file()}
+
+    @get("/{file:path}", include_in_schema=False)
+    async def asset(file: FromPath[str]) -> File:
+        if file not in files:
+            raise NotFoundError("there is no such file")
+        return File(files[file], content_disposition_type="inline")
+
+    return Router(_STATIC_PATH, route_handlers=[asset], **OPEN)

@@ -23,7 +23,8 @@ def utc_time(text: str | None, field: str = "end") -> datetime:
         return datetime.now(UTC)
     try:
         # A '+' that arrived as a space was not percent-encoded by the sender; no RFC 3339 offset holds a space.
-        time = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
+        upper = text.strip().upper()
+        time = datetime.fromisoformat(upper.replace(" ", "+") if "T" in upper else text)
         if time.tzinfo is None:
             raise InvalidRequestError("must have an offset such as Z or +02:00", field)
         return time.astimezone(UTC)

@@ -19,6 +19,11 @@ from service.settings import Settings
 Client = TestClient[Litestar]
 
 
+def client_of(app: Litestar, **more: Any) -> Client:
+    """Return a client that calls the application as one on this machine does."""
+    return TestClient(app, base_url="http://127.0.0.1:3000", **more)
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -99,7 +104,7 @@ def open_client(settings: Callable[..., Settings], database_url: str) -> Iterato
             chosen = settings(**overrides)
             if overrides:
                 apply_settings(database_url, chosen)
-            return stack.enter_context(TestClient(create_app(chosen, database_url)))
+            return stack.enter_context(client_of(create_app(chosen, database_url)))
 
         yield start
 

@@ -6,7 +6,8 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated
 
-from litestar import Response, Router, get
+from litestar import HttpMethod, Response, Router, route
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from msgspec import Meta, Struct
 
@@ -16,6 +17,9 @@ from service.documentation import documented
 from service.errors import DatabaseUnavailableError
 from service.health.readiness import Readiness
 from service.keys.scope import OPEN, Scope, needs
+
+# Load balancers may ask for the head alone.
+_GET = [HttpMethod.GET, HttpMethod.HEAD]
 
 
 class Health(Struct, frozen=True):
@@ -56,7 +60,13 @@ def health_router(database: Database, readiness: Readiness) -> Router:
             return False
         return True
 
-    @get("/health", operation_class=documented(), summary="State of the service and its database", **needs(Scope.READ))
+    @route(
+        "/health",
+        http_method=_GET,
+        operation_class=documented(),
+        summary="State of the service and its database",
+        **needs(Scope.READ),
+    )
     async def health() -> Health:
         up = await database_answers()
         return Health(
@@ -67,20 +77,23 @@ def health_router(database: Database, readiness: Readiness) -> Router:
             timestamp=datetime.now(UTC),
         )
 
-    @get("/health/live", summary="The process runs", **OPEN)
+    @route("/health/live", http_method=_GET, summary="The process runs", **OPEN)
     async def live() -> State:
         return State("ok")
 
-    @get(
+    @route(
         "/health/ready",
-        operation_class=documented(503, needs_key=False),
+        http_method=_GET,
         summary="Readings can be taken (503 when not)",
+        responses={HTTP_503_SERVICE_UNAVAILABLE: ResponseSpec(Ready, description="They cannot, and why")},
         **OPEN,
     )
     async def ready() -> Response[Ready]:
         obstacle = await readiness.obstacle()
         if obstacle is None:
             return Response(Ready("ready"), status_code=HTTP_200_OK)
-        return Response(Ready("unavailable", obstacle), status_code=HTTP_503_SERVICE_UNAVAILABLE)
+        return Response(
+            Ready("unavailable", obstacle), status_code=HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "1"}
+        )
 
     return Router("/", route_handlers=[health, live, ready], tags=["Health"])

@@ -1,4 +1,4 @@
-"""Whose request it is: the address of the connection, or what a trusted proxy says about it."""
+"""Whose request it is, by the address of the connection or what a trusted proxy says, and whom it thinks to reach."""
 
 from __future__ import annotations
 
@@ -45,6 +45,18 @@ class Addresses:
         if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
             parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self._trusted)
+
+
+@lru_cache(maxsize=1000)
+def names_this_machine(host: bytes) -> bool:
+    """Return whether a Host field names this machine from itself: localhost or a loopback address, with any port."""
+    name = _without_port(host.decode("latin-1").strip()).lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _without_port(hop: str) -> str:

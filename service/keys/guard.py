@@ -12,7 +12,7 @@ from litestar.routes import HTTPRoute
 
 from service.errors import ForbiddenError, UnauthenticatedError
 from service.http import HEADERS, AnyRequest
-from service.keys.addresses import Addresses
+from service.keys.addresses import Addresses, names_this_machine
 from service.keys.keyring import Key, Keyring
 from service.keys.limits import Bucket, Buckets, Limit, counted_as
 from service.keys.policy import asks_for_keys, only_from_here
@@ -77,6 +77,27 @@ class Guard:
         raise UnauthenticatedError("this key is not good: it is unknown, revoked or was rotated", presented=True)
 
 
+class NeighbourGuard:
+    """Lets in whoever calls this machine by a name that only it has; raises ForbiddenError otherwise.
+
+    A web page opened on this machine can make its own name lead here, and would then read and change everything.
+    """
+
+    async def check(self, request: AnyRequest) -> None:
+        """Check a request that is about to be handled."""
+        host = request.scope[HEADERS].get(b"host")  # type: ignore[literal-required]
+        if host is not None and not names_this_machine(host):
+            raise ForbiddenError(
+                "without keys this answers to localhost and loopback addresses only, as no web page can have them; "
+                "set TRUSTED_PROXIES behind a proxy, AUTH=on to ask for keys, or AUTH=off to let everybody in"
+            )
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Do nothing until the block ends: there is nothing to keep up to date."""
+        yield
+
+
 def _presented(headers: dict[bytes, bytes]) -> bytes:
     """Return the key that a request carries, empty without one; a Bearer token counts before X-API-Key."""
     value = headers.get(b"authorization")
@@ -91,11 +112,11 @@ def key_of(request: AnyRequest) -> Key | None:
     return key
 
 
-def make_guard(settings: Settings, database_url: str) -> Guard | None:
-    """Return the guard that the settings ask for; None where only this machine can call and no key is needed."""
+def make_guard(settings: Settings, database_url: str) -> Guard | NeighbourGuard | None:
+    """Return the guard that the settings ask for; None where only this machine can call and AUTH=off."""
     needed = asks_for_keys(settings)
     if not needed and only_from_here(settings):
-        return None
+        return None if settings.auth == "off" else NeighbourGuard()
     return Guard(
         Keyring(database_url) if needed else None,
         Addresses(settings.trusted_proxies),
@@ -104,7 +125,7 @@ def make_guard(settings: Settings, database_url: str) -> Guard | None:
     )
 
 
-def assert_guarded(app: Litestar, guard: Guard) -> None:
+def assert_guarded(app: Litestar, guard: Guard | NeighbourGuard) -> None:
     """Raise RuntimeError when some route of the application would not be checked."""
     for route in app.routes:
         if not isinstance(route, HTTPRoute):

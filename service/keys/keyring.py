@@ -94,11 +94,14 @@ class Keyring:
         return key
 
     async def look_up(self, presented: bytes) -> tuple[bool, Key | None]:
-        """Return whether the database had to be asked, and the key if it is good; raise DatabaseUnavailableError."""
+        """Return whether the database had to be asked, and the key if it is good; raise DatabaseUnavailableError.
+
+        It is asked for a known key that has another secret too: that may be a new one.
+        """
         key_id = presented[ID]
         if not looks_right(presented):
             return False, None
-        asked = key_id not in self._known and key_id not in self._unknown
+        asked = key_id not in self._unknown
         if asked or monotonic() > self._fresh_until:
             answer = self._wanted.get(key_id)
             if answer is None:

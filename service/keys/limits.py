@@ -23,32 +23,33 @@ class Bucket:
 
 
 class Limit:
-    """`rate` requests a second from each key or each address, and five seconds' worth of them at once."""
+    """`rate` requests a second from each key or each address; five seconds' worth of them, or one, at once."""
 
     def __init__(self, kind: str, rate: float) -> None:
         self._kind, self._rate = kind, rate
         self._cost_seconds = 1 / rate
+        self._burst_seconds = max(BURST_SECONDS, self._cost_seconds)
 
     def take(self, bucket: Bucket, now: float) -> None:
         """Take a token out of a bucket; `now` is monotonic; raise RateLimitedError when it is empty."""
         full_at = bucket.full_at
         then = (full_at if full_at > now else now) + self._cost_seconds
-        if then - now > BURST_SECONDS:
-            raise self._limited(then - now - BURST_SECONDS)
+        if then - now > self._burst_seconds:
+            raise self._limited(then - now - self._burst_seconds)
         bucket.full_at = then
 
     def fine(self, bucket: Bucket, tokens: int, now: float) -> None:
         """Take so many tokens out of a bucket, or all there are; `now` is monotonic."""
-        bucket.full_at = min(max(bucket.full_at, now) + tokens * self._cost_seconds, now + BURST_SECONDS)
+        bucket.full_at = min(max(bucket.full_at, now) + tokens * self._cost_seconds, now + self._burst_seconds)
 
     def _limited(self, seconds: float) -> RateLimitedError:
         wait = max(1, math.ceil(seconds))
-        quota = max(1, round(self._rate * BURST_SECONDS))
+        quota = round(self._rate * self._burst_seconds)
         return RateLimitedError(
             f"more than {self._rate:g} requests a second from one {self._kind}: come back in {wait} s",
             {
                 "Retry-After": str(wait),
-                "RateLimit-Policy": f'"{self._kind}";q={quota};w={BURST_SECONDS:g}',
+                "RateLimit-Policy": f'"{self._kind}";q={quota};w={self._burst_seconds:g}',
                 "RateLimit": f'"{self._kind}";r=0;t={wait}',
             },
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -50,12 +50,20 @@ def _validity(body: bytes) -> Validity:
     if not body.strip():
         return Validity()
     try:
-        return msgspec.json.decode(body, type=Validity)
+        validity = msgspec.json.decode(body, type=Validity)
+        return Validity(_in_utc(validity.from_, "from"), _in_utc(validity.to, "to"))
     except msgspec.ValidationError as error:
         field, reason = explain(error)
         raise InvalidRequestError(reason, field) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequestError(f"body is not valid JSON: {error}") from None
+
+
+def _in_utc(time: datetime | None, field: str) -> datetime | None:
+    try:
+        return time and time.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequestError("must be a time of the years 1 to 9999 in UTC", field) from None
 
 
 def _device(text: str, field: str) -> str:
@@ -108,8 +116,8 @@ def mappings_router(database: Database, bodies: BodyReader) -> Router:
             "SELECT engine.unmap_device(%s, %s, %s, %s) AS found",
             meter_id,
             vehicle_id,
-            utc_time(from_, "from") if from_ else None,
-            utc_time(to, "to") if to else None,
+            None if from_ is None else utc_time(from_, "from"),
+            None if to is None else utc_time(to, "to"),
         )
         assert unmapped is not None
         if not unmapped.found:
@@ -122,8 +130,10 @@ def mappings_router(database: Database, bodies: BodyReader) -> Router:
         **needs(Scope.READ),
     )
     async def mappings(
-        meter_id: Annotated[str | None, QueryParameter(name="meterId")] = None,
-        vehicle_id: Annotated[str | None, QueryParameter(name="vehicleId")] = None,
+        meter_id: Annotated[str | None, QueryParameter(name="meterId", description="Only those of this meter")] = None,
+        vehicle_id: Annotated[
+            str | None, QueryParameter(name="vehicleId", description="Only those of this vehicle")
+        ] = None,
         at: Annotated[str | None, QueryParameter(description="Only those that hold at this time")] = None,
     ) -> list[Mapping]:
         return await database.rows(
@@ -131,7 +141,7 @@ def mappings_router(database: Database, bodies: BodyReader) -> Router:
             "SELECT * FROM engine.mappings(%s, %s, %s)",
             meter_id,
             vehicle_id,
-            utc_time(at, "at") if at else None,
+            None if at is None else utc_time(at, "at"),
         )
 
     return Router("/v1/telemetry", route_handlers=[map_device, unmap_device, mappings], tags=["Mappings"])

@@ -230,7 +230,7 @@ def newest_accepted(max_clock_skew: timedelta) -> datetime:
 
 _REASONS: list[tuple[str, str]] = [
     (r"Object missing required field `(?P<field>\w+)`", "is required"),
-    (r"Expected `float` (?P<bound>[<>]=?) (?P<limit>[-\d.e+]+)", "must be {bound} {limit}"),
+    (r"Expected `(?:float|int)` (?P<bound>[<>]=?) (?P<limit>[-\d.e+]+)", "must be {bound} {limit}"),
     (r"Expected `str` of length <= (?P<limit>\d+)", "must be at most {limit} characters"),
     (r"Expected `str` of length >= 1", "must not be empty"),
     (r"Expected `str` matching regex", _ID_RULE),
@@ -238,6 +238,7 @@ _REASONS: list[tuple[str, str]] = [
     (r"Invalid RFC3339 encoded datetime", "must be an RFC 3339 time such as 2026-02-12T10:30:00Z"),
     (r"Number out of range", "must be a finite number"),
     (r"Expected `float`, got `(?P<got>\w+)`", "must be a number, not {got}"),
+    (r"Expected `int`, got `\w+`", "must be a whole number"),
     (r"Expected `(?:str|datetime)`(?:, got `(?P<got>\w+)`)?", "must be a string"),
     (r"Invalid value", "must be meter or vehicle"),
     (r"Expected `object`, got `(?P<got>\w+)`", "must be an object, not {got}"),
@@ -253,6 +254,6 @@ def explain(error: msgspec.ValidationError) -> tuple[str | None, str]:
             groups = match.groupdict()
             limit = groups.get("limit")
             if limit is not None:
-                groups["limit"] = "100000000" if float(limit) > 1e7 else f"{float(limit):g}"
+                groups["limit"] = "100000000" if 99_999_999 < float(limit) < 1e8 else f"{float(limit):.12g}"
             return groups.get("field") or field, reason.format(**groups)
     return field, message

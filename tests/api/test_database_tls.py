@@ -11,8 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 import psycopg
 import pytest
-from fix_service import meter_reading, send, wait_until
-from litestar.testing import TestClient
+from fix_service import client_of, meter_reading, send, wait_until
 from ports import free_port
 
 from service.app import create_app
@@ -82,7 +81,7 @@ def test_the_service_talks_to_its_database_over_verified_tls(tls, settings, edit
     url = with_options(plain, sslmode="verify-full", sslrootcert=own)
     assert migrate(url, edition) == edition
     check_start(Settings(), url)
-    with TestClient(create_app(settings(auth="on"), url)) as client, psycopg.connect(url, autocommit=True) as session:
+    with client_of(create_app(settings(auth="on"), url)) as client, psycopg.connect(url, autocommit=True) as session:
         assert client.get("/v1/status/overview").status_code == 401
         query = (
             "SELECT count(*) FILTER (WHERE s.ssl), count(*) FROM pg_stat_ssl AS s JOIN pg_stat_activity AS a USING (pid) "
@@ -91,7 +90,7 @@ def test_the_service_talks_to_its_database_over_verified_tls(tls, settings, edit
         wait_until(lambda: session.execute(query).fetchone()[1] >= 3)  # for readings, questions and keys
         encrypted, connections = session.execute(query).fetchone()
         assert encrypted == connections
-    with TestClient(create_app(settings(), url)) as client:
+    with client_of(create_app(settings(), url)) as client:
         send(client, meter_reading())
 
 

@@ -201,3 +201,8 @@ def test_the_docs_page_works_without_internet(client):
         assert len(asset.content) > 1000
         if file.endswith(".css"):
             assert not re.search(r"url\(\s*[\"']?https?://", asset.text)
+
+
+@pytest.mark.parametrize("name", ["%00", "x" * 300, "../../__init__.py", "%2e%2e/%2e%2e/__init__.py", "css", "nope.js"])
+def test_a_file_that_the_docs_page_does_not_have_is_not_found(client, name):
+    assert client.get(f"/api/docs/static/{name}").status_code == 404

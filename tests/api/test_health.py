@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import pytest
 from fix_service import now, wait_until
 
 from service import __version__
@@ -20,3 +21,9 @@ def test_health_tells_state_database_version_uptime_and_time(client):
 def test_a_running_service_is_live_and_ready(client):
     assert client.get("/health/live").status_code == 200
     wait_until(lambda: client.get("/health/ready").status_code == 200)
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+def test_a_load_balancer_may_ask_for_the_head_alone(client, path):
+    wait_until(lambda: client.get("/health/ready").status_code == 200)
+    assert client.head(path).status_code == 200

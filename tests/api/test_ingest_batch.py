@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import time
 from datetime import timedelta
 
+import pytest
 from fix_service import ago, meter_reading, now, rfc3339, vehicle_reading, without
 
 
@@ -115,3 +118,22 @@ def test_fifty_thousand_readings_fit_and_one_more_does_not(client, connection):
 def test_more_than_fifty_thousand_bad_readings_are_too_many_as_well(client):
     response = client.post("/v1/telemetry/batch", content=b'{"readings": [' + b"0," * 50_000 + b"0]}")
     assert response.status_code == 413
+
+
+@pytest.mark.parametrize("item", ["0", "{}"])
+def test_a_short_request_of_millions_of_bad_readings_is_refused_at_once(client, item):
+    body = gzip.compress(b'{"readings":[' + b",".join([item.encode()] * 3_000_000) + b"]}")
+    started = time.monotonic()
+    response = client.post("/v1/telemetry/batch", content=body, headers={"Content-Encoding": "gzip"})
+    assert response.status_code == 413
+    assert time.monotonic() - started < 8, "each refused by itself would take half a minute"
+
+
+def test_a_number_too_long_for_python_is_wrong_in_its_own_reading_only(client):
+    huge = "1" * 5000
+    good, bad = json.dumps(meter_reading()), json.dumps(meter_reading(meterId="M2")).replace("0.12", huge)
+    other = json.dumps(vehicle_reading())[:-1] + f', "odometer": {huge}}}'
+    body = f'{{"readings": [{good}, {bad}, {other}]}}'
+    answer = client.post("/v1/telemetry/batch", content=body).json()
+    assert (answer["success"], answer["failed"]) == (2, 1)
+    assert answer["errors"] == ["readings[1] meter:M2: kwhConsumedAc must be < 100000000"]

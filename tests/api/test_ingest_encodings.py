@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 
 import pytest
 import zstandard
@@ -91,3 +92,32 @@ def test_a_small_body_that_unpacks_to_a_gigabyte_is_refused(client, encoding):
         bomb = zstandard.compress(bytes(2**30))
     assert len(bomb) < 2**21
     assert post(client, bomb, encoding).status_code == 413
+
+
+@pytest.mark.parametrize("encoding", COMPRESS)
+def test_a_body_that_ends_early_is_refused_wherever_it_is_cut(client, encoding):
+    whole = COMPRESS[encoding](json.dumps(meter_reading()).encode())
+    assert [cut for cut in range(1, len(whole)) if post(client, whole[:cut], encoding, "").status_code != 400] == []
+    assert (
+        client.put(
+            "/v1/telemetry/mapping/M1/V1", content=whole[: len(whole) // 2], headers={"Content-Encoding": encoding}
+        ).status_code
+        == 400
+    )
+    assert client.get("/v1/telemetry/mappings").json() == []
+
+
+@pytest.mark.parametrize("encoding", COMPRESS)
+def test_a_body_of_very_many_parts_is_refused_at_once(client, encoding):
+    started = time.monotonic()
+    response = post(client, COMPRESS[encoding](b"") * 500_000, encoding)
+    assert (response.status_code, "parts" in response.json()["detail"]) == (400, True)
+    assert time.monotonic() - started < 5, "16 MiB copied for each part would take minutes"
+
+
+def test_parts_and_pieces_of_any_size_are_put_together(client):
+    body = batch(*(meter_reading(meterId=f"M{n}") for n in range(200)))
+    for encoding, compress in COMPRESS.items():
+        parts = b"".join(compress(body[start : start + 97]) for start in range(0, len(body), 97))
+        assert len(parts) > 2**14
+        assert post(client, parts, encoding).json()["success"] == 200

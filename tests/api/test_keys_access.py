@@ -178,3 +178,18 @@ def test_a_route_that_does_not_say_what_it_needs_needs_admin(callers):
     client.app.register(forgotten)
     for holder, status in {"no key": 401, "ingest": 403, "read": 403, "admin": 200}.items():
         assert client.get("/forgotten", headers=callers[holder]).status_code == status
+
+
+def test_without_keys_only_this_machines_own_names_are_answered_to(open_client):
+    client = open_client()
+    for headers in ({"Host": "evil.example:3000"}, {"Host": "evil.example", "Origin": "http://evil.example"}):
+        for method, path in (
+            ("GET", "/v1/status/overview"),
+            ("PUT", "/v1/telemetry/mapping/M/V"),
+            ("GET", "/api/docs"),
+        ):
+            response = client.request(method, path, headers=headers)
+            assert (response.status_code, "AUTH=on" in response.json()["detail"]) == (403, True)
+    for host in ("localhost:3000", "127.0.0.1", "[::1]:3000"):
+        assert client.get("/v1/status/overview", headers={"Host": host}).status_code == 200
+    assert open_client(auth="off").get("/v1/status/overview", headers={"Host": "evil.example"}).status_code == 200

@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from fix_service import meter_reading, vehicle_reading, wait_until
+from fix_service import client_of, meter_reading, vehicle_reading, wait_until
 from litestar import get
-from litestar.testing import TestClient
 
 from service import logs
 from service.app import create_app
@@ -103,7 +102,7 @@ def test_a_failure_of_the_service_is_one_line_with_the_id_that_the_sender_got(se
 
     app = create_app(settings(), database_url)
     app.register(broken)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with client_of(app, raise_server_exceptions=False) as client:
         answer = client.get("/v1/broken")
     assert answer.status_code == 500
     (line,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -113,7 +112,7 @@ def test_a_failure_of_the_service_is_one_line_with_the_id_that_the_sender_got(se
 
 
 def test_a_flood_of_503_is_not_a_flood_of_lines(settings, caplog):
-    with TestClient(create_app(settings(request_timeout_seconds=0.1), "postgresql://127.0.0.1:1/nowhere")) as client:
+    with client_of(create_app(settings(request_timeout_seconds=0.1), "postgresql://127.0.0.1:1/nowhere")) as client:
         for _ in range(100):
             assert client.post(PATH, json=meter_reading()).status_code == 503
     lines = [record.getMessage() for record in caplog.records if record.name == "service.app"]

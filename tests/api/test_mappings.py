@@ -220,3 +220,29 @@ def test_a_changed_mapping_moves_past_energy_at_once(client, connection):
     put(client, "METER-001", "V2", **{"from": ago(hours=5)})
     energies = [client.get(f"/v1/analytics/performance/{v}").json()["totalKwhConsumedAc"] for v in ("V1", "V2")]
     assert energies == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("field", "time"), [("to", "9999-12-31T23:59:59-23:59"), ("from", "0001-01-01T00:00:00+23:59")]
+)
+def test_a_validity_beyond_the_edge_of_time_is_refused_and_not_kept(client, field, time):
+    response = client.put("/v1/telemetry/mapping/M1/V1", json={field: time})
+    assert (response.status_code, response.json()["field"]) == (400, field)
+    assert client.get("/v1/telemetry/mappings").json() == []
+
+
+def test_the_edges_of_time_are_kept(client):
+    edges = {"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z"}
+    assert client.put("/v1/telemetry/mapping/M1/V1", json=edges).status_code == 200
+    (mapping,) = client.get("/v1/telemetry/mappings").json()
+    assert {name: mapping[name] for name in edges} == edges
+
+
+def test_an_empty_bound_is_no_absent_one(client):
+    client.put("/v1/telemetry/mapping/M1/V1")
+    for name in ("from", "to"):
+        response = client.delete(f"/v1/telemetry/mapping/M1/V1?{name}=")
+        assert (response.status_code, response.json()["field"]) == (400, name)
+    assert client.get("/v1/telemetry/mappings?at=").status_code == 400
+    (mapping,) = client.get("/v1/telemetry/mappings").json()
+    assert mapping["to"] is None

@@ -14,8 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fix_service import ago, meter_reading, now, send, vehicle_reading, wait_until
-from litestar.testing import TestClient
+from fix_service import ago, client_of, meter_reading, now, send, vehicle_reading, wait_until
 from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from staging import ingest, meter, refresh
@@ -63,6 +62,22 @@ def test_readings_are_counted_by_what_became_of_them(client, scrape):
     assert outcomes(scrape()) == (4, 2, 4, 0)
     client.post(f"{PATH}/batch", content=b"{")
     assert outcomes(scrape()) == (4, 2, 5, 0)
+
+
+def test_problems_are_counted_by_their_status(open_client, make_key):
+    client, key = open_client(auth="on", key_rate_limit=2), make_key("ingest")
+    reader = make_key("read")
+    assert client.get("/v1/status/overview").status_code == 401
+    assert client.get("/v1/status/overview", headers=key).status_code == 403
+    assert client.post("/v1/telemetry/batch", json={"readings": [{}]}, headers=key).status_code == 400
+    while client.post("/v1/telemetry", headers=key).status_code != 429:
+        pass
+    lines = client.get("/metrics", headers=reader).text.splitlines()
+    counted = {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith("ev_engine_http_problems")}
+    for status in (401, 403, 429):
+        assert counted[f'ev_engine_http_problems_total{{status="{status}"}}'] == 1, status
+    assert counted['ev_engine_http_problems_total{status="400"}'] >= 1
+    assert counted['ev_engine_http_problems_total{status="other"}'] == 0
 
 
 def test_readings_that_are_shed_are_counted(open_client, connect):
@@ -155,7 +170,7 @@ def test_rollups_that_trail_behind_are_told(scrape, connection):
 
 
 def test_without_its_database_the_service_still_tells_what_it_knows(settings):
-    with TestClient(create_app(settings(request_timeout_seconds=0.2), "postgresql://127.0.0.1:1/nowhere")) as client:
+    with client_of(create_app(settings(request_timeout_seconds=0.2), "postgresql://127.0.0.1:1/nowhere")) as client:
         assert client.post(PATH, json=meter_reading()).status_code == 503
         samples = parsed(client.get("/metrics").text)
     assert samples["ev_engine_database_up",] == 0

@@ -79,3 +79,8 @@ def test_a_plus_that_arrives_as_a_space_is_a_plus(client, analytics):
         response = client.get(f"/v1/analytics/performance/V1?hours=1&end={end}")
         assert response.status_code == 200, (end, response.text)
         assert response.json()["periodEnd"] == at(11)
+
+
+def test_an_end_may_be_written_in_small_letters(client):
+    response = client.get("/v1/analytics/fleet/efficiency?end=2026-02-12t10:30:00z")
+    assert response.json()["periodEnd"] == "2026-02-12T10:30:00Z"

@@ -50,3 +50,20 @@ def test_ids_that_no_device_can_have_are_unknown_not_failures(client):
     for query in ("meterId=%00", "vehicleId=%00"):
         assert client.get(f"/v1/telemetry/mappings?{query}").status_code in (200, 400), query
     assert client.get("/v1/analytics/performance/V1?meterId=%00").status_code in (400, 404)
+
+
+@pytest.mark.parametrize("host", ["a:99999", "a:b:c", "[", ""])
+def test_a_strange_host_does_not_turn_a_problem_into_a_failure(open_client, host):
+    client = open_client(auth="off")
+    assert client.get("/nope", headers={"Host": host}).status_code == 404
+    assert client.get("/v1/status/meter/nope", headers={"Host": host}).status_code == 404
+    assert client.post("/v1/telemetry", content=b"{}", headers={"Host": host}).status_code == 400
+
+
+def test_a_wrong_method_is_told_the_right_ones(client):
+    for path, allowed in (
+        ("/v1/telemetry/batch", "OPTIONS, POST"),
+        ("/v1/telemetry/mapping/M/V", "DELETE, OPTIONS, PUT"),
+    ):
+        response = client.get(path)
+        assert (response.status_code, response.headers["allow"]) == (405, allowed)

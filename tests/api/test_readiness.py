@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from fix_service import meter_reading, wait_until
-from litestar.testing import TestClient
+from fix_service import client_of, meter_reading, wait_until
 from psycopg import sql
 
 from service.app import create_app
@@ -66,7 +65,7 @@ def test_functions_that_a_newer_service_replaces_later_fit(ready, connection):
 
 
 def test_a_database_without_the_engine_is_too_old(settings, empty_database_url):
-    with TestClient(create_app(settings(), empty_database_url)) as client:
+    with client_of(create_app(settings(), empty_database_url)) as client:
         reason = wait_until(lambda: client.get("/health/ready").json()["reason"])
         assert reason
 

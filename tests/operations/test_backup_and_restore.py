@@ -13,8 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from fix_service import Client, meter_reading, now, rfc3339, vehicle_reading, wait_until
-from litestar.testing import TestClient
+from fix_service import Client, client_of, meter_reading, now, rfc3339, vehicle_reading, wait_until
 from staging import ingest, meter, refresh, vehicle
 
 from service.app import create_app
@@ -98,7 +97,7 @@ def test_a_restored_database_gives_every_answer_and_goes_on(
 
     assert "restored and compared: " in told("restore", FILE=str(archive), url=empty_database_url)
 
-    with TestClient(create_app(settings(), empty_database_url)) as restored:
+    with client_of(create_app(settings(), empty_database_url)) as restored:
         wait_until(lambda: restored.get("/health/ready").status_code == 200)
         assert answers(restored) == before
         known = meter_reading(meterId="M1", timestamp=rfc3339(LATEST), kwhConsumedAc=9)

@@ -7,8 +7,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from fix_service import meter_reading, now, send, vehicle_reading
-from litestar.testing import TestClient
+from fix_service import client_of, meter_reading, now, send, vehicle_reading
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from staging import assert_rollups_are_exact, ingest, meter, refresh, vehicle
 
@@ -50,7 +49,7 @@ def test_the_service_works_as_a_user_who_is_a_member_and_nothing_more(login, con
     url = login("ev_test_service", "ev_engine")
     check_start(Settings(), url)
     apply_settings(url, Settings(fleet_timezone="Asia/Tokyo"))
-    with TestClient(create_app(settings(), url)) as client:
+    with client_of(create_app(settings(), url)) as client:
         send(client, meter_reading(), vehicle_reading())
         assert client.put("/v1/telemetry/mapping/METER-001/VH-001").status_code == 200
         assert client.get("/v1/analytics/performance/VH-001").status_code == 200
@@ -84,7 +83,7 @@ def test_an_owner_without_special_power_migrates_and_serves(servers, edition, lo
         assert migrate(owner, edition) == edition
         check_start(Settings(), owner)
         apply_settings(owner, Settings())
-        with TestClient(create_app(settings(), owner)) as client:
+        with client_of(create_app(settings(), owner)) as client:
             send(client, meter_reading(), vehicle_reading())
         with open_keys(owner) as keys:
             assert keys.all() == []

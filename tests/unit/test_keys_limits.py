@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from service.errors import RateLimitedError, SettingsError
-from service.keys.addresses import Addresses
+from service.keys.addresses import Addresses, names_this_machine
 from service.keys.limits import Bucket, Buckets, Limit, counted_as
 from service.settings import Settings
 
@@ -28,6 +28,16 @@ def test_a_bucket_holds_five_seconds_worth_and_fills_at_its_rate():
     assert taken(limit, bucket, 101.0) == 8
     assert taken(limit, bucket, 101.05) == 0
     assert taken(limit, bucket, 1000.0) == 40
+
+
+def test_less_than_one_request_in_five_seconds_is_a_limit_too():
+    limit, bucket = Limit("key", 0.1), Bucket()
+    assert taken(limit, bucket, 100.0) == 1
+    with pytest.raises(RateLimitedError) as refused:
+        limit.take(bucket, 101.0)
+    assert refused.value.headers["Retry-After"] == "9"
+    assert refused.value.headers["RateLimit-Policy"] == '"key";q=1;w=10'
+    assert taken(limit, bucket, 110.0) == 1
 
 
 def test_a_refusal_says_when_to_come_back_in_the_standard_fields():
@@ -125,3 +135,24 @@ def test_lists_are_read():
     )
     assert list(settings.trusted_proxies) == TRUSTED
     assert settings.cors_origins == ("https://a.example", "http://b.example:8080")
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        (b"localhost", True),
+        (b"LocalHost:3000", True),
+        (b"grafana.localhost:3001", True),
+        (b"127.0.0.1:3000", True),
+        (b"127.3.2.1", True),
+        (b"[::1]:3000", True),
+        (b"evil.example:3000", False),
+        (b"localhost.evil.example", False),
+        (b"127.0.0.1.evil.example", False),
+        (b"192.168.1.7", False),
+        (b"\xff\xfe", False),
+        (b"", False),
+    ],
+)
+def test_only_names_that_no_web_page_can_have_name_this_machine(host, local):
+    assert names_this_machine(host) == local
