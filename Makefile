@@ -1,8 +1,8 @@
 # Thin wrappers over the `ev-engine` command line; `make help` lists them.
 VENV := .venv
 BIN := $(VENV)/bin
-# Settings come from the environment; .env adds to it.
-ENGINE := set -a; test ! -f .env || . ./.env; set +a; exec $(BIN)/ev-engine
+# Settings come from the environment; .env adds what that does not name. A line of it that fails ends the target.
+ENGINE := given=$$(export -p); set -ae; test ! -f .env || . ./.env; set +a; eval "$$given"; exec $(BIN)/ev-engine
 
 .DEFAULT_GOAL := help
 
@@ -96,11 +96,11 @@ policies: install ## show every job with its last run, next run and failures
 
 .PHONY: backup
 backup: install ## write the database to a file, while the service runs: FILE=engine.backup
-	@$(ENGINE) backup '$(FILE)'
+	@$(ENGINE) backup '$(or $(FILE),$(error FILE=engine.backup is needed: the file to write))'
 
 .PHONY: restore
 restore: install ## make an empty database what a backup holds, and compare: FILE=engine.backup
-	@$(ENGINE) restore '$(FILE)'
+	@$(ENGINE) restore '$(or $(FILE),$(error FILE=engine.backup is needed: the file to read))'
 
 .PHONY: simulate
 simulate: install ## send a simulated fleet to the running service (ARGS='--devices 100')
@@ -109,7 +109,8 @@ simulate: install ## send a simulated fleet to the running service (ARGS='--devi
 .PHONY: keys-create
 keys-create: install ## make a key (NAME=depot-7 SCOPE=ingest, or more: SCOPE='read admin'; DEVICE=id or PREFIX=text)
 	@$(ENGINE) keys create --name '$(NAME)' $(foreach scope,$(SCOPE),--scope $(scope)) \
-		$(if $(DEVICE),--device '$(DEVICE)') $(if $(PREFIX),--prefix '$(PREFIX)')
+		$(if $(filter-out undefined,$(origin DEVICE)),--device '$(DEVICE)') \
+		$(if $(filter-out undefined,$(origin PREFIX)),--prefix '$(PREFIX)')
 
 .PHONY: keys-list
 keys-list: install ## list the keys (ALL=1: revoked ones too)

@@ -29,9 +29,10 @@ def main() -> None:
 @clear_errors()
 def serve(migrates: bool) -> None:
     """Run the service (and its private database when none is given) until Ctrl-C or SIGTERM."""
-    from service.server import run
+    from service.server import check_address, run
 
     settings = start()
+    check_address(settings)  # before a private database is made
     with open_database(settings) as database:
         log.info("%s", database.reason)
         run(settings, database.url, migrates=migrates)

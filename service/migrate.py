@@ -18,6 +18,7 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 
 from service.errors import DatabaseUnavailableError, SettingsError
+from service.installation import OLDEST_TIMESCALEDB
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 _DB = Path(__file__).parent.parent / "db"
 _LOCK = "SELECT pg_advisory_lock(hashtext('ev-engine migrations'))"
 _OPTIONS = "-c lock_timeout=60s -c client_min_messages=warning -c timezone=UTC"
-_MINIMUM_TIMESCALE = (2, 28)
 
 
 def migrate(url: str, edition: str = "auto") -> str:
@@ -39,13 +39,17 @@ def migrate(url: str, edition: str = "auto") -> str:
         migrations = read_migrations(*_folders("migrations", found))
         with _backend(url) as backend:
             todo = backend.to_apply(migrations)
-            # yoyo prints what statements return; nobody waits for that.
-            with redirect_stdout(StringIO()):
+            with _quiet():
                 backend.apply_migrations(todo)
         for migration in todo:
             log.info("applied migration %s", migration.id)
         _apply_functions(connection, found)
         return found
+
+
+def _quiet() -> redirect_stdout[StringIO]:
+    # yoyo prints what statements return; nobody waits for that.
+    return redirect_stdout(StringIO())
 
 
 def rollback(url: str, everything: bool = False) -> list[str]:
@@ -61,7 +65,8 @@ def rollback(url: str, everything: bool = False) -> list[str]:
             # Functions stand on the tables that go; the next migrate puts back those that still have them.
             connection.execute((_DB / "functions" / "drop.sql").read_bytes())
             connection.execute("UPDATE migration.state SET functions = ''")
-            backend.rollback_migrations(undone)
+            with _quiet():
+                backend.rollback_migrations(undone)
             names = [migration.id for migration in undone]
             if everything:
                 connection.execute("DROP SCHEMA migration CASCADE")
@@ -161,11 +166,11 @@ def _timescale_community(connection: Connection[Any]) -> bool:
     if row is None:
         return False
     version, licence, preloaded = row
-    if not preloaded or licence == "apache" or tuple(map(int, version.split(".")[:2])) < _MINIMUM_TIMESCALE:
+    if not preloaded or licence == "apache" or tuple(map(int, version.split(".")[:2])) < OLDEST_TIMESCALEDB:
         log.warning(
             "TimescaleDB %s is here but cannot be used (Community edition %s or newer, preloaded, is needed)",
             version,
-            ".".join(map(str, _MINIMUM_TIMESCALE)),
+            ".".join(map(str, OLDEST_TIMESCALEDB)),
         )
         return False
     return True

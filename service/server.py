@@ -41,8 +41,7 @@ _HEADER_MILLISECONDS = 30_000
 
 
 def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
-    """Migrate if asked to, then serve until SIGINT or SIGTERM; raise SettingsError when the address is taken."""
-    _check_address(settings)
+    """Migrate if asked to, then serve until SIGINT or SIGTERM."""
     if migrates:
         edition = migrate(database_url, settings.edition)
         log.info("the schema is up to date (%s edition)", edition)
@@ -76,8 +75,8 @@ def _serve(settings: Settings) -> None:
     ).serve()
 
 
-def _check_address(settings: Settings) -> None:
-    """Workers share their address, so that without this check they would share it with another service too."""
+def check_address(settings: Settings) -> None:
+    """Raise SettingsError when the address is taken: workers share theirs, and would share it with another service."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.socket(family) as probe:

@@ -13,6 +13,9 @@ from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
 from service.errors import SettingsError
 
 
@@ -20,9 +23,10 @@ def _number(kind: type, low: float, high: float) -> Callable[[str], Any]:
     def parse(text: str) -> Any:
         try:
             value = kind(text)
+            fits = low <= value <= high  # a decimal NaN cannot even be compared
         except (ValueError, InvalidOperation):
             raise ValueError("must be a number" if kind is not int else "must be a whole number") from None
-        if not low <= value <= high:
+        if not fits:
             raise ValueError(f"must be between {low:g} and {high:g}")
         return value
 
@@ -50,11 +54,19 @@ def _switch(text: str) -> bool:
     return _choice("on", "off")(text) == "on"
 
 
+def _database(text: str) -> str:
+    try:
+        conninfo_to_dict(text)
+    except ProgrammingError:
+        raise ValueError("must be a URL such as postgresql://user:password@host:5432/name") from None
+    return text
+
+
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     try:
         return tuple(ip_network(part.strip()) for part in text.split(","))
     except ValueError:
-        raise ValueError("must be addresses or networks such as 10.0.0.5, 10.1.0.0/16, with commas between") from None
+        raise ValueError("must be addresses or networks such as 10.0.0.5,10.1.0.0/16, with commas between") from None
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -90,8 +102,8 @@ class Settings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting("TRUSTED_PROXIES", (), _networks)
     cors_origins: tuple[str, ...] = _setting("CORS_ORIGINS", (), _origins)
 
-    database_url: str | None = _setting("DATABASE_URL", None)
-    database_read_url: str | None = _setting("DATABASE_READ_URL", None)
+    database_url: str | None = _setting("DATABASE_URL", None, _database)
+    database_read_url: str | None = _setting("DATABASE_READ_URL", None, _database)
     db_host: str | None = _setting("DB_HOST", None)
     db_port: int = _setting("DB_PORT", 5432, _number(int, 1, 65535))
     db_username: str = _setting("DB_USERNAME", "postgres")
@@ -133,7 +145,8 @@ class Settings:
             try:
                 values[name] = parse(text)
             except ValueError as error:
-                raise SettingsError(f"{variable}={text!r} is not usable: {error}") from None
+                shown = "" if parse is _database else f"={text!r}"  # there may be a password in it
+                raise SettingsError(f"{variable}{shown} is not usable: {error}") from None
         settings = cls(**values)
         settings._check_order()
         return settings
@@ -162,5 +175,6 @@ class Settings:
             return self.database_url
         if self.db_host:
             user, password = quote(self.db_username, safe=""), quote(self.db_password, safe="")
-            return f"postgresql://{user}:{password}@{self.db_host}:{self.db_port}/{quote(self.db_name, safe='')}"
+            host = f"[{self.db_host}]" if ":" in self.db_host else quote(self.db_host, safe="")
+            return f"postgresql://{user}:{password}@{host}:{self.db_port}/{quote(self.db_name, safe='')}"
         return None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 import click
 
-from service.console import clear_errors
+from service.console import clear_errors, start
 from service.embedded import open_database
 from service.keys.scope import Scope
 from service.keys.store import KeyEntry, KeyStore, open_keys
-from service.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @click.group()
@@ -79,7 +81,8 @@ def rotate(name: str) -> None:
 
 @contextmanager
 def _opened() -> Iterator[KeyStore]:
-    with clear_errors(), open_database(Settings.from_environment()) as database, open_keys(database.url) as store:
+    with clear_errors(), open_database(start()) as database, open_keys(database.url) as store:
+        log.info("%s", database.reason)
         yield store
 
 

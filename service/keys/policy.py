@@ -59,8 +59,9 @@ def check_start(settings: Settings, database_url: str) -> None:
             log.warning("AUTH=off and %s: whoever reaches it may read, send and change everything", where)
         return
     if not row[0]:
+        cause = "AUTH=on" if settings.auth == "on" else where
         raise SettingsError(
-            f"{where} asks for keys, and there is none yet: create one with "
+            f"{cause} asks for keys, and there is none yet: create one with "
             "`ev-engine keys create --scope ingest --name NAME`, or let everybody in with AUTH=off"
         )
     log.info("asking for keys")

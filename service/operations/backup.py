@@ -20,7 +20,7 @@ from service.installation import client_program
 from service.migrate import migrate
 from service.operations.manifest import Manifest, differences, fingerprint, manifest_path, read, relations
 from service.operations.session import open_session
-from service.operations.tables import number, size
+from service.operations.text import number, size
 
 # A backup of a large fleet takes longer than sessions may usually idle or think, and may wait for a job to end.
 _PATIENT = "-c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c statement_timeout=0"

@@ -7,7 +7,7 @@ import psycopg
 
 from service.errors import OperationError
 from service.operations.session import open_session
-from service.operations.tables import number, size, table, time
+from service.operations.text import number, size, table, time
 
 FOREVER = "forever"
 

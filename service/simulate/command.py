@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +35,12 @@ def _instant(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
 
 
 @click.command()
-@click.option("--url", default="http://127.0.0.1:3000", show_default=True, help="Where the engine is.")
+@click.option(
+    "--url",
+    default=lambda: f"http://127.0.0.1:{os.environ.get('PORT') or 3000}",
+    show_default="http://127.0.0.1:3000, or its PORT",
+    help="Where the engine is.",
+)
 @click.option(
     "--key",
     envvar="EV_ENGINE_KEY",

@@ -106,7 +106,7 @@ def test_everybody_let_in_is_a_warning(database_url, caplog):
 def test_keys_before_the_first_migration_say_what_to_do(empty_database_url):
     done = run(ENGINE, "keys", "create", "--name", "n", "--scope", "read", DATABASE_URL=empty_database_url)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "Error: the database's schema is not up to date: run `ev-engine migrate`\n"
+    assert done.stderr.endswith("\nError: the database's schema is not up to date: run `ev-engine migrate`\n")
 
 
 def readme_commands() -> list[list[str]]:

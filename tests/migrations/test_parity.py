@@ -32,7 +32,15 @@ EDITION_ONLY = {
     "delete_expired": "postgres",
 }
 # Procedures that exist in both and do what each needs; their comments say what that is.
-OWN_WORDS = {"refresh_rollups", "apply_retention", "run_upkeep", "retention_effect"}
+OWN_WORDS = {
+    "refresh_rollups",
+    "apply_retention",
+    "run_upkeep",
+    "retention_effect",
+    "set_columnstore",
+    "vitals",
+    "hold_chunks",
+}
 
 
 @pytest.fixture(scope="module")

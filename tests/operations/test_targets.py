@@ -41,6 +41,38 @@ def test_what_developers_run_is_complete(target, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.edition("postgres", reason="it needs no database")
+def test_the_environment_goes_before_the_env_file_and_a_broken_one_ends_the_target(tmp_path):
+    def said(env_file: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / ".env").write_text(env_file)
+        return subprocess.run(
+            command(tmp_path, "retention"), env=environment("", PORT="given"), capture_output=True, text=True
+        )
+
+    done = said("PORT='the file'\n")
+    assert (done.returncode, "PORT='given' is not usable" in done.stderr) == (2, True), done.stderr
+    done = said("LOG_LEVEL=info\nDB_PORT='a b'\n")
+    assert "PORT='given' is not usable" in done.stderr
+    done = said("TRUSTED_PROXIES=10.0.0.5, 10.1.0.0/16\n")
+    assert done.returncode == 2
+    assert "PORT" not in done.stderr, "nothing is started with a part of the settings"
+
+
+@pytest.mark.parametrize(
+    ("target", "variables", "reason"),
+    [
+        ("backup", {}, "FILE=engine.backup is needed"),
+        ("restore", {}, "FILE=engine.backup is needed"),
+        ("keys-create", {"NAME": "depot-7", "SCOPE": "ingest", "PREFIX": ""}, "prefix"),
+        ("keys-create", {"NAME": "depot-7", "SCOPE": "ingest", "DEVICE": ""}, "device"),
+    ],
+)
+def test_a_variable_that_is_missing_or_empty_is_asked_for(make, target, variables, reason):
+    done = make(target, **variables)
+    assert done.returncode == 2
+    assert reason in done.stderr, done.stderr
+
+
 def test_the_schema_goes_up_and_down(make, empty_database_url):
     relations = "SELECT count(*) FROM pg_class WHERE relname = 'meter_telemetry_history'"
     for target, variables, count in (("migrate", {}, "1"), ("rollback", {"ALL": "1"}, "0"), ("migrate", {}, "1")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from service.errors import RateLimitedError, SettingsError
 from service.keys.addresses import Addresses, names_this_machine
@@ -115,6 +116,12 @@ def test_only_trusted_proxies_are_believed(peer, forwarded, client):
     ("variable", "text"),
     [
         ("AUTH", "yes"),
+        ("BATTERY_TEMP_WARNING", "nan"),
+        ("EFFICIENCY_WARNING_THRESHOLD", "NaN"),
+        ("VOLTAGE_MAX", "inf"),
+        ("REQUEST_TIMEOUT_SECONDS", "nan"),
+        ("DATABASE_URL", "garbage"),
+        ("DATABASE_READ_URL", "postgres//reader:secret@db/fleet"),
         ("METRICS_OPEN", "1"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "proxy.example.com"),
@@ -125,8 +132,16 @@ def test_only_trusted_proxies_are_believed(peer, forwarded, client):
     ],
 )
 def test_a_wrong_setting_is_named(variable, text):
-    with pytest.raises(SettingsError, match=variable):
+    with pytest.raises(SettingsError, match=variable) as refused:
         Settings.from_environment({variable: text})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["db.example.com", "::1", "/run/postgresql"])
+def test_a_database_host_may_be_a_name_an_address_or_a_folder(host):
+    url = Settings.from_environment({"DB_HOST": host, "DB_PASSWORD": "a/b@c"}).given_database_url()
+    parts = conninfo_to_dict(url)
+    assert (parts["host"], parts["port"], parts["password"]) == (host, "5432", "a/b@c")
 
 
 def test_lists_are_read():

@@ -46,6 +46,14 @@ def test_containers_have_more_time_to_stop_than_the_service_takes():
     assert int(service["stop_grace_period"].removesuffix("s")) > STOP_SECONDS
 
 
+def test_containers_take_every_setting_of_a_developers_env_but_their_own_address_and_database():
+    service = yaml.safe_load((TOP / "compose.yaml").read_text())["services"]["service"]
+    assert service["env_file"] == [{"path": ".env", "required": False}]
+    fixed = {name for name, value in service["environment"].items() if not str(value).startswith("${" + name)}
+    database = {"DATABASE_URL", "DATABASE_READ_URL", "DB_HOST", "DB_PORT", "DB_USERNAME", "DB_NAME", "EDITION"}
+    assert fixed == {"HOST", "PORT"} | database
+
+
 def setting(name: str) -> str:
     (value,) = re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
     return value

@@ -1,4 +1,4 @@
--- What operators ask and set: how long rows are kept, and what a backup must bring back.
+-- What operators ask and set: how long rows are kept, what a backup must bring back, whether the database can be written.
 
 -- A rollup must outlive what it is made from: a refresh, or a recount, of rows whose source is gone would empty it. The
 -- margins cover what goes in whole days and chunks and so stays a little longer than asked.

@@ -103,7 +103,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION engine.set_columnstore(interval) IS
-    'Sets the age at which chunks of history go to the columnstore and returns what it was; raises invalid_parameter_value when that is not before they are dropped';
+    'Raises feature_not_supported: the columnstore comes with TimescaleDB';
 
 CREATE OR REPLACE FUNCTION engine.upkeep_runs()
 RETURNS boolean
@@ -157,7 +157,7 @@ AS $$
         pg_database_size(current_database())
 $$;
 COMMENT ON FUNCTION engine.vitals() IS
-    'What a monitor watches: seconds by which the rollups trail behind what they should hold, device hours that wait to be rolled up again, age of the oldest history (to the chunk) and how long it is kept (null: for ever), in seconds, jobs whose last run failed, size in bytes';
+    'What a monitor watches: seconds by which the rollups trail behind what they should hold, device hours that wait to be rolled up again, age of the oldest history (to the day) and how long it is kept (null: for ever), in seconds, jobs whose last run failed, size in bytes';
 
 CREATE OR REPLACE FUNCTION engine.hold_chunks()
 RETURNS void
@@ -170,4 +170,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION engine.hold_chunks() IS
-    'Keeps every chunk from being dropped or converted until the end of the transaction';
+    'Keeps history from being dropped until the end of the transaction';

@@ -1,4 +1,4 @@
--- What both editions share: settings, the rollup horizon, hot status, the device mapping, the analyst's role.
+-- What both editions share: settings, the rollup horizon, hot status, the device mapping, retention, upkeep, keys.
 -- depends:
 
 CREATE SCHEMA engine;

@@ -12,7 +12,7 @@ CREATE TABLE public.meter_telemetry_history (
 -- Rows arrive almost in time order: a block-range index finds ten minutes of the whole fleet for next to nothing.
 CREATE INDEX meter_telemetry_history_ts ON public.meter_telemetry_history USING brin (ts) WITH (pages_per_range = 32, autosummarize = on);
 
-COMMENT ON TABLE public.meter_telemetry_history IS 'Every meter reading ever acknowledged (grid side), unique per meter and time';
+COMMENT ON TABLE public.meter_telemetry_history IS 'Every meter reading acknowledged within its retention (grid side), unique per meter and time';
 COMMENT ON COLUMN public.meter_telemetry_history.meter_id IS 'Meter id';
 COMMENT ON COLUMN public.meter_telemetry_history.ts IS 'Time of the reading as the meter told it';
 COMMENT ON COLUMN public.meter_telemetry_history.kwh_consumed_ac IS 'AC energy drawn from the grid in the reading''s interval, in kWh';
@@ -30,7 +30,7 @@ CREATE TABLE public.vehicle_telemetry_history (
 );
 CREATE INDEX vehicle_telemetry_history_ts ON public.vehicle_telemetry_history USING brin (ts) WITH (pages_per_range = 32, autosummarize = on);
 
-COMMENT ON TABLE public.vehicle_telemetry_history IS 'Every vehicle reading ever acknowledged (battery side), unique per vehicle and time';
+COMMENT ON TABLE public.vehicle_telemetry_history IS 'Every vehicle reading acknowledged within its retention (battery side), unique per vehicle and time';
 COMMENT ON COLUMN public.vehicle_telemetry_history.vehicle_id IS 'Vehicle id';
 COMMENT ON COLUMN public.vehicle_telemetry_history.ts IS 'Time of the reading as the vehicle told it';
 COMMENT ON COLUMN public.vehicle_telemetry_history.soc IS 'State of charge in percent';
