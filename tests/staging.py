@@ -48,6 +48,15 @@ def refresh(connection: Connection) -> None:
     connection.execute("CALL engine.refresh_rollups()")
 
 
+def waiting(connection: Connection) -> int:
+    """Return how many sessions wait for another, be it for a lock or as a refresh does for writers."""
+    query = """SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND (wait_event_type = 'Lock' OR wait_event = 'PgSleep')"""
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row[0]
+
+
 RAW_SUMS = {
     "meter_telemetry": """meter_id, count(*), sum(kwh_consumed_ac),
         min(voltage), max(voltage), sum(voltage), round(avg(voltage), 8)""",

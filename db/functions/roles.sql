@@ -63,6 +63,7 @@ GRANT EXECUTE ON FUNCTION
     engine.edition(),
     engine.day_total(date, date, numeric, numeric),
     engine.period_start(integer, timestamptz),
+    engine.day_start(date, text),
     engine.check_period(timestamptz, timestamptz),
     engine.efficiency_ratio(numeric, numeric),
     engine.efficiency_status(numeric),

@@ -18,6 +18,7 @@ EDITION_ONLY = {
     # Chunks, and the hypertables beneath continuous aggregates.
     "hypertable_of": "timescale",
     "chunks_of": "timescale",
+    "refreshable_from": "timescale",
     # Plain tables need triggers that add to the rollups and count them anew.
     "roll_up_meter_rows": "postgres",
     "roll_up_vehicle_rows": "postgres",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -140,3 +141,21 @@ def test_the_thresholds_are_those_that_the_service_was_started_with(analyst, ope
     )
     (row,) = analyst.execute("SELECT * FROM fleet_overview()").fetchall()
     assert row["online_meters"] == 1
+
+
+@pytest.mark.parametrize(
+    "zone",
+    ["UTC", "Europe/Berlin", "Atlantic/Azores", "America/Havana", "America/Sao_Paulo", "America/Santiago",
+     "Asia/Beirut", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham"],
+)  # fmt: skip
+def test_a_day_begins_at_its_first_instant_also_where_midnight_comes_twice_or_not_at_all(connection, zone):
+    query = """SELECT d::date, engine.day_start(d::date, %s)
+        FROM generate_series(timestamp '2018-01-01', timestamp '2018-12-31', interval '1 day') AS d"""
+    for day, start in connection.execute(query, [zone]).fetchall():
+        local = [
+            (start + back).astimezone(ZoneInfo(zone)).date() for back in (timedelta(0), timedelta(microseconds=-1))
+        ]
+        assert local == [day, day - timedelta(days=1)], (zone, day, start)
+        # Nor does an earlier hour belong to it.
+        earlier = (start - timedelta(minutes=15 * n) for n in range(1, 9))
+        assert all(instant.astimezone(ZoneInfo(zone)).date() < day for instant in earlier), (zone, day, start)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from fix_service import now, wait_until
 from fleet import MICROSECOND, moment
-from staging import assert_rollups_are_exact, ingest, meter, refresh, stage, vehicle
+from staging import assert_rollups_are_exact, ingest, meter, refresh, stage, vehicle, waiting
 
 
 def energies(connection, vehicle_id: str = "V1", end=None, hours: int = 72) -> tuple:
@@ -107,9 +107,7 @@ def test_writers_and_a_refresh_at_the_same_time_lose_nothing(connection, connect
         refreshed = pool.submit(refresh, refresher)
         (edition,) = watcher.execute("SELECT engine.edition()").fetchone()
         if edition == "timescale":
-            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = "
-            waiting += "(SELECT oid FROM pg_database WHERE datname = current_database())"
-            wait_until(lambda: watcher.execute(waiting).fetchone()[0])
+            wait_until(lambda: waiting(watcher))
         writer.commit()
         refreshed.result(timeout=30)
     assert energies(connection) == (None, 3, 2)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from fix_service import now, wait_until
 from fleet import moment
-from staging import assert_rollups_are_exact, ingest, meter, refresh, vehicle
+from staging import assert_rollups_are_exact, ingest, meter, refresh, vehicle, waiting
 
 pytestmark = pytest.mark.edition("timescale", reason="continuous aggregates, columnstore and jobs are TimescaleDB's")
 
@@ -125,7 +125,7 @@ def test_a_snapshot_taken_while_a_refresh_begins_answers_exactly_after_it(connec
     reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with ThreadPoolExecutor(1) as pool:
         refreshed = pool.submit(refresh, refresher)
-        wait_until(lambda: connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0])
+        wait_until(lambda: waiting(connection))
         before = [reader.execute(query, [moment(24)]).fetchone() for query in queries]
         writer.rollback()
         refreshed.result(timeout=30)
@@ -142,18 +142,14 @@ def test_a_question_asked_before_a_refresh_and_planned_after_it_is_answered_exac
         (SELECT sum(kwh_consumed_ac) FROM vehicle_trend('V1', 48, %(end)s)),
         (SELECT total_kwh_consumed_ac FROM fleet_efficiency(48, %(end)s))
     ] END"""
-
-    def waiting() -> int:
-        return connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]
-
     writer, refresher, reader = connect(autocommit=False), connect(), connect()
     connection.execute("SELECT pg_advisory_lock(4711)")
     writer.execute("SELECT engine.lock_horizon()")
     with ThreadPoolExecutor(2) as pool:
         refreshed = pool.submit(refresh, refresher)
-        wait_until(lambda: waiting() == 1)
+        wait_until(lambda: waiting(connection) == 1)
         asked = pool.submit(lambda: reader.execute(question, {"end": moment(24)}).fetchone())
-        wait_until(lambda: waiting() == 2)
+        wait_until(lambda: waiting(connection) == 2)
         writer.rollback()
         refreshed.result(timeout=30)
         connection.execute("SELECT pg_advisory_unlock(4711)")

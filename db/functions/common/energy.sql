@@ -8,9 +8,11 @@ RETURNS timestamptz
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN h.trusted THEN h.rolled_up_before ELSE '-infinity' END FROM engine.horizon AS h
+    SELECT CASE WHEN h.trusted THEN h.rolled_up_before ELSE least(h.meter_history_from, h.vehicle_history_from) END
+    FROM engine.horizon AS h
 $$;
-COMMENT ON FUNCTION engine.rollups_until() IS 'Time before which whole hours may be answered from rollups';
+COMMENT ON FUNCTION engine.rollups_until() IS
+    'Time before which whole hours may be answered from rollups; of what was dropped they are all there is, trusted or not';
 
 CREATE OR REPLACE FUNCTION engine.split_period(
     p_from timestamptz, p_to timestamptz,
@@ -166,6 +168,24 @@ AS $$
 $$;
 COMMENT ON FUNCTION engine.vehicle_meter_hours(text, timestamptz, timestamptz, text) IS
     'AC energy (kWh) and readings of a vehicle''s meters while they were mapped to it, by mapping and hour (null where a mapping saw no reading)';
+
+CREATE OR REPLACE FUNCTION engine.day_start(p_day date, p_timezone text)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_midnight timestamp := p_day;
+    v_start timestamptz := v_midnight AT TIME ZONE p_timezone;
+    v_before timestamptz := v_start - interval '12 hours';
+    -- A clock that is set back to midnight shows it twice, and AT TIME ZONE means the second.
+    v_first timestamptz := (v_midnight - (v_before AT TIME ZONE p_timezone - v_before AT TIME ZONE 'UTC')) AT TIME ZONE 'UTC';
+BEGIN
+    RETURN CASE WHEN v_first < v_start AND v_first AT TIME ZONE p_timezone = v_midnight THEN v_first ELSE v_start END;
+END
+$$;
+COMMENT ON FUNCTION engine.day_start(date, text) IS
+    'Instant at which a day begins in a time zone: its first midnight, or what follows a midnight that is left out';
 
 CREATE OR REPLACE FUNCTION engine.period_start(p_hours integer, p_period_end timestamptz)
 RETURNS timestamptz

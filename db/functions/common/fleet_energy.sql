@@ -31,7 +31,8 @@ BEGIN
     RETURN QUERY SELECT r.* FROM engine.raw_fleet_meter_energy(p_from, v_split.hours_from) AS r;
     RETURN QUERY SELECT r.* FROM engine.raw_fleet_meter_energy(v_split.hours_to, coalesce(v_day_from, p_to)) AS r;
 
-    -- What is stale: days are taken by the hour instead, and every stale hour of the period is exchanged for raw history.
+    -- What is stale is left out above; its days are taken by the hour instead, and its hours from raw history. (Whatever the
+    -- rollup shows of them would be told by its watermark, which is read when a query is planned and not by its snapshot.)
     IF EXISTS (
         SELECT FROM engine.stale_hour AS s
         WHERE s.stream = 'meter'
@@ -47,13 +48,10 @@ BEGIN
             JOIN public.meter_telemetry_hourly AS h
                 ON h.meter_id = k.device_id AND h.bucket >= k.day AND h.bucket < k.day + interval '1 day'
             WHERE h.bucket >= v_split.days_from AND h.bucket < v_split.days_to
-            GROUP BY h.meter_id;
-        RETURN QUERY
-            SELECT h.meter_id, -sum(h.total_kwh_consumed_ac), -sum(h.readings_count)::bigint
-            FROM engine.stale_hour AS s
-            JOIN public.meter_telemetry_hourly AS h ON h.meter_id = s.device_id AND h.bucket = s.bucket
-            WHERE s.stream = 'meter' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
-                AND h.bucket >= v_split.hours_from AND h.bucket < v_split.hours_to
+                AND NOT EXISTS (
+                    SELECT FROM engine.stale_hour AS s
+                    WHERE s.stream = 'meter' AND s.device_id = h.meter_id AND s.bucket = h.bucket
+                )
             GROUP BY h.meter_id;
         RETURN QUERY
             SELECT r.meter_id, sum(r.kwh_consumed_ac), count(*)
@@ -81,6 +79,10 @@ BEGIN
             SELECT h.meter_id, sum(h.total_kwh_consumed_ac), sum(h.readings_count)::bigint
             FROM public.meter_telemetry_hourly AS h
             WHERE h.bucket >= p_from AND h.bucket < p_to
+                AND NOT EXISTS (
+                    SELECT FROM engine.stale_hour AS s
+                    WHERE s.stream = 'meter' AND s.device_id = h.meter_id AND s.bucket = h.bucket
+                )
             GROUP BY h.meter_id;
     ELSIF p_to < p_from THEN
         RETURN QUERY SELECT h.meter_id, -h.kwh, -h.readings FROM engine.rolled_up_fleet_meter_energy(p_to, p_from) AS h;
@@ -88,7 +90,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION engine.rolled_up_fleet_meter_energy(timestamptz, timestamptz) IS
-    'AC energy (kWh) and readings of every meter in the whole hours of [from, to), as the rollup holds them; negative from a later time to an earlier';
+    'AC energy (kWh) and readings of every meter in the whole hours of [from, to), as the rollup holds them, without the stale ones; negative from a later time to an earlier';
 
 CREATE OR REPLACE FUNCTION engine.raw_fleet_meter_energy(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (meter_id text, kwh numeric, readings bigint)
@@ -120,7 +122,7 @@ AS $$
 DECLARE
     v_timezone text := (SELECT s.fleet_timezone FROM engine.settings AS s);
     v_day date := (p_day_from AT TIME ZONE v_timezone)::date;
-    v_next_from timestamptz := (v_day + 1)::timestamp AT TIME ZONE v_timezone;
+    v_next_from timestamptz := engine.day_start(v_day + 1, v_timezone);
 BEGIN
     RETURN QUERY
         SELECT t.meter_id, engine.day_total(v_day, t.day, t.day_kwh, t.next_day_kwh), 1::bigint
@@ -175,7 +177,8 @@ BEGIN
     RETURN QUERY SELECT r.* FROM engine.raw_fleet_vehicle_energy(p_from, v_split.hours_from) AS r;
     RETURN QUERY SELECT r.* FROM engine.raw_fleet_vehicle_energy(v_split.hours_to, coalesce(v_day_from, p_to)) AS r;
 
-    -- What is stale: days are taken by the hour instead, and every stale hour of the period is exchanged for raw history.
+    -- What is stale is left out above; its days are taken by the hour instead, and its hours from raw history. (Whatever the
+    -- rollup shows of them would be told by its watermark, which is read when a query is planned and not by its snapshot.)
     IF EXISTS (
         SELECT FROM engine.stale_hour AS s
         WHERE s.stream = 'vehicle'
@@ -191,13 +194,10 @@ BEGIN
             JOIN public.vehicle_telemetry_hourly AS h
                 ON h.vehicle_id = k.device_id AND h.bucket >= k.day AND h.bucket < k.day + interval '1 day'
             WHERE h.bucket >= v_split.days_from AND h.bucket < v_split.days_to
-            GROUP BY h.vehicle_id;
-        RETURN QUERY
-            SELECT h.vehicle_id, -sum(h.total_kwh_delivered_dc), -sum(h.readings_count)::bigint
-            FROM engine.stale_hour AS s
-            JOIN public.vehicle_telemetry_hourly AS h ON h.vehicle_id = s.device_id AND h.bucket = s.bucket
-            WHERE s.stream = 'vehicle' AND s.bucket >= v_split.hours_from AND s.bucket < v_split.hours_to
-                AND h.bucket >= v_split.hours_from AND h.bucket < v_split.hours_to
+                AND NOT EXISTS (
+                    SELECT FROM engine.stale_hour AS s
+                    WHERE s.stream = 'vehicle' AND s.device_id = h.vehicle_id AND s.bucket = h.bucket
+                )
             GROUP BY h.vehicle_id;
         RETURN QUERY
             SELECT r.vehicle_id, sum(r.kwh_delivered_dc), count(*)
@@ -225,6 +225,10 @@ BEGIN
             SELECT h.vehicle_id, sum(h.total_kwh_delivered_dc), sum(h.readings_count)::bigint
             FROM public.vehicle_telemetry_hourly AS h
             WHERE h.bucket >= p_from AND h.bucket < p_to
+                AND NOT EXISTS (
+                    SELECT FROM engine.stale_hour AS s
+                    WHERE s.stream = 'vehicle' AND s.device_id = h.vehicle_id AND s.bucket = h.bucket
+                )
             GROUP BY h.vehicle_id;
     ELSIF p_to < p_from THEN
         RETURN QUERY SELECT h.vehicle_id, -h.kwh, -h.readings FROM engine.rolled_up_fleet_vehicle_energy(p_to, p_from) AS h;
@@ -232,7 +236,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION engine.rolled_up_fleet_vehicle_energy(timestamptz, timestamptz) IS
-    'DC energy (kWh) and readings of every vehicle in the whole hours of [from, to), as the rollup holds them; negative from a later time to an earlier';
+    'DC energy (kWh) and readings of every vehicle in the whole hours of [from, to), as the rollup holds them, without the stale ones; negative from a later time to an earlier';
 
 CREATE OR REPLACE FUNCTION engine.raw_fleet_vehicle_energy(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (vehicle_id text, kwh numeric, readings bigint)
@@ -264,7 +268,7 @@ AS $$
 DECLARE
     v_timezone text := (SELECT s.fleet_timezone FROM engine.settings AS s);
     v_day date := (p_day_from AT TIME ZONE v_timezone)::date;
-    v_next_from timestamptz := (v_day + 1)::timestamp AT TIME ZONE v_timezone;
+    v_next_from timestamptz := engine.day_start(v_day + 1, v_timezone);
 BEGIN
     RETURN QUERY
         SELECT t.vehicle_id, engine.day_total(v_day, t.day, t.day_kwh, t.next_day_kwh), 1::bigint

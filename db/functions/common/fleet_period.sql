@@ -92,7 +92,7 @@ AS $$
 DECLARE
     v_timezone text := (SELECT s.fleet_timezone FROM engine.settings AS s);
     v_day date := ((p_to - interval '1 microsecond') AT TIME ZONE v_timezone)::date;
-    v_day_from timestamptz := v_day::timestamp AT TIME ZONE v_timezone;
+    v_day_from timestamptz := engine.day_start(v_day, v_timezone);
 BEGIN
     -- What came after the period has to be subtracted: cheap only when the period ends about now.
     IF p_from <= v_day_from AND p_to > now() - interval '5 minutes' AND v_day_from > (SELECT h.day_totals_after FROM engine.horizon AS h)

@@ -42,9 +42,9 @@ AS $$
 DECLARE
     v_timezone text := (SELECT fleet_timezone FROM engine.settings);
     v_today date := (now() AT TIME ZONE v_timezone)::date;
-    v_today_from timestamptz := v_today::timestamp AT TIME ZONE v_timezone;
-    v_next_from timestamptz := (v_today + 1)::timestamp AT TIME ZONE v_timezone;
-    v_next_to timestamptz := (v_today + 2)::timestamp AT TIME ZONE v_timezone;
+    v_today_from timestamptz := engine.day_start(v_today, v_timezone);
+    v_next_from timestamptz := engine.day_start(v_today + 1, v_timezone);
+    v_next_to timestamptz := engine.day_start(v_today + 2, v_timezone);
     v_repeated boolean := EXISTS (
         SELECT FROM pg_temp.staged AS s WHERE NOT s.is_vehicle GROUP BY s.device_id HAVING count(*) > 1
     );
@@ -99,9 +99,9 @@ AS $$
 DECLARE
     v_timezone text := (SELECT fleet_timezone FROM engine.settings);
     v_today date := (now() AT TIME ZONE v_timezone)::date;
-    v_today_from timestamptz := v_today::timestamp AT TIME ZONE v_timezone;
-    v_next_from timestamptz := (v_today + 1)::timestamp AT TIME ZONE v_timezone;
-    v_next_to timestamptz := (v_today + 2)::timestamp AT TIME ZONE v_timezone;
+    v_today_from timestamptz := engine.day_start(v_today, v_timezone);
+    v_next_from timestamptz := engine.day_start(v_today + 1, v_timezone);
+    v_next_to timestamptz := engine.day_start(v_today + 2, v_timezone);
     v_repeated boolean := EXISTS (
         SELECT FROM pg_temp.staged AS s WHERE s.is_vehicle GROUP BY s.device_id HAVING count(*) > 1
     );

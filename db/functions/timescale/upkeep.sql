@@ -53,6 +53,8 @@ AS $$
 BEGIN
     IF current_setting('engine.ingesting', true) IS DISTINCT FROM 'on' THEN
         PERFORM engine.lock_horizon();
+        -- A transaction that does not see what the horizon became since it began must not go by what it was.
+        PERFORM FROM engine.horizon FOR SHARE;
         UPDATE engine.horizon SET trusted = false, claimed = false, day_totals_after = now() + interval '1 day'
         WHERE trusted OR claimed OR day_totals_after < now() + interval '23 hours';
     END IF;
@@ -91,6 +93,8 @@ BEGIN
     UPDATE engine.horizon SET promised_before = greatest(v_until, promised_before), claimed = NOT trusted
     RETURNING * INTO STRICT v_horizon;
     v_until := v_horizon.promised_before;
+    -- Writers note stale hours during their turn: outside it, this would lock the same rows in another order.
+    PERFORM engine.take_status_turn();
     UPDATE engine.stale_hour SET claimed = true WHERE NOT claimed;
     COMMIT;
     PERFORM engine.await_writers();
@@ -100,11 +104,7 @@ BEGIN
         IF v_horizon.trusted THEN
             CALL engine.refresh_stream(v_stream, v_horizon.rolled_up_before, v_until);
         ELSE
-            CALL engine.refresh_stream(
-                v_stream,
-                CASE v_stream WHEN 'meter' THEN v_horizon.meter_history_from ELSE v_horizon.vehicle_history_from END,
-                v_until
-            );
+            CALL engine.refresh_stream(v_stream, engine.refreshable_from(v_stream), v_until);
         END IF;
     END LOOP;
     UPDATE engine.horizon SET rolled_up_before = v_until, trusted = trusted OR claimed, claimed = false;
@@ -133,6 +133,7 @@ BEGIN
                 format('public.%s_telemetry_daily', v_stream)::regclass, v_bucket, v_bucket + interval '1 day', force => true
             );
         END LOOP;
+        PERFORM engine.take_status_turn();
         DELETE FROM engine.stale_hour AS h WHERE h.stream = v_stream AND h.claimed AND h.bucket = ANY (v_done);
         COMMIT;
     END LOOP;
@@ -142,19 +143,42 @@ $$;
 COMMENT ON PROCEDURE engine.refresh_rollups(integer, jsonb) IS
     'Job: rolls up the hours that ended more than 10 minutes ago and, newest first, the stale ones; config {"budget": interval} limits a run';
 
+CREATE OR REPLACE FUNCTION engine.refreshable_from(p_stream text)
+RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT least(
+        CASE p_stream WHEN 'meter' THEN h.meter_history_from ELSE h.vehicle_history_from END,
+        (
+            SELECT min(c.range_start) FROM timescaledb_information.chunks AS c
+            WHERE c.hypertable_schema = 'public' AND c.hypertable_name = p_stream || '_telemetry_history'
+        )
+    )
+    FROM engine.horizon AS h
+$$;
+COMMENT ON FUNCTION engine.refreshable_from(text) IS
+    'Time from which a stream''s history is whole, so that a refresh takes nothing from the rollups: what retention meant to drop and had to keep is part of it';
+
 CREATE OR REPLACE PROCEDURE engine.refresh_stream(p_stream text, p_from timestamptz, p_until timestamptz)
 LANGUAGE plpgsql
 AS $$
 DECLARE
+    -- All at once: TimescaleDB 2.28 leaves out a bucket that begins where one of its batches ends, and tells nobody.
+    c_options CONSTANT jsonb := '{"buckets_per_batch": 0}';
     v_from timestamptz := nullif(p_from, '-infinity');
     v_day_from timestamptz := date_bin('1 day', v_from, 'epoch');
     v_day_until timestamptz := date_bin('1 day', p_until, 'epoch');
 BEGIN
     IF p_from < p_until THEN
-        CALL public.refresh_continuous_aggregate(format('public.%s_telemetry_hourly', p_stream)::regclass, v_from, p_until);
+        CALL public.refresh_continuous_aggregate(
+            format('public.%s_telemetry_hourly', p_stream)::regclass, v_from, p_until, options => c_options
+        );
     END IF;
     IF v_day_from IS NULL OR v_day_from < v_day_until THEN
-        CALL public.refresh_continuous_aggregate(format('public.%s_telemetry_daily', p_stream)::regclass, v_day_from, v_day_until);
+        CALL public.refresh_continuous_aggregate(
+            format('public.%s_telemetry_daily', p_stream)::regclass, v_day_from, v_day_until, options => c_options
+        );
     END IF;
 END
 $$;
@@ -180,7 +204,7 @@ BEGIN
         UPDATE engine.horizon SET
             meter_history_from = CASE v_stream WHEN 'meter' THEN greatest(meter_history_from, v_cut) ELSE meter_history_from END,
             vehicle_history_from = CASE v_stream WHEN 'vehicle' THEN greatest(vehicle_history_from, v_cut) ELSE vehicle_history_from END
-        WHERE v_cut IS NOT NULL;
+        WHERE v_cut IS NOT NULL AND engine.rolled_up_through(v_stream, v_cut);
         COMMIT;
         PERFORM engine.await_writers();
         COMMIT;
