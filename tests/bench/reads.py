@@ -48,11 +48,11 @@ class Client:
 
     def get(self, path: str) -> tuple[Any, float]:
         """Return the answer and the milliseconds it took; raise RuntimeError unless it is 200."""
-        return self._ask(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+        return self._ask(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
 
     def post(self, path: str, body: bytes) -> tuple[Any, float]:
         """Return the answer and the milliseconds it took; raise RuntimeError unless it is 201."""
-        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         return self._ask(head.encode() + b"\r\n\r\n" + body)
 
     def close(self) -> None:
