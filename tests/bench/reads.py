@@ -52,7 +52,9 @@ class Client:
 
     def post(self, path: str, body: bytes) -> tuple[Any, float]:
         """Return the answer and the milliseconds it took; raise RuntimeError unless it is 201."""
-        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        )
         return self._ask(head.encode() + b"\r\n\r\n" + body)
 
     def close(self) -> None:
