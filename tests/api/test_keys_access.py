@@ -12,7 +12,7 @@ from fix_service import meter_reading, vehicle_reading
 from litestar.testing import TestClient
 
 from service.app import create_app
-from service.keys.guard import assert_guarded, make_guard
+from service.keys.guard import Guard, assert_guarded, make_guard
 from service.keys.scope import Scope
 from service.keys.secret import mint
 from service.keys.store import open_keys
@@ -146,7 +146,7 @@ def test_a_key_in_the_url_is_not_looked_at(callers):
 )
 def test_keys_are_asked_for_unless_only_this_machine_calls(settings, asks):
     guard = make_guard(Settings(**settings), "postgresql:///never-asked")
-    assert (guard is not None and guard._keyring is not None) == asks
+    assert (isinstance(guard, Guard) and guard._keyring is not None) == asks
 
 
 def test_a_route_that_would_go_around_the_guard_stops_the_start():
