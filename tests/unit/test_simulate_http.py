@@ -321,7 +321,8 @@ def test_ctrl_c_finishes_the_minute_and_tells_the_truth(engine):
     result = run(engine, "--devices", "120", "--hours", "0", "--live", "forever", "--check")
     assert result.exit_code == 0, result.output
     assert "equal the truth" in result.output
-    assert len({time.replace(second=0) for _, time in engine.readings}) == 1
+    # One that begins as the minute ends sends its first batch, and is interrupted, in the next.
+    assert len({time.replace(second=0) for _, time in engine.readings}) <= 2
     assert signal.getsignal(signal.SIGINT) is before
 
 
