@@ -196,10 +196,10 @@ class TestOnTimescale:
         hours = [now - timedelta(hours=back) for back in range(2, 30)]
         ingest(connection, *(vehicle(f"V{n}", hour, 1) for n in range(20) for hour in hours))
         refresh(connection)
-        ended = Event()
+        ended, batches = Event(), [0, 0, 0]
 
         def write(seed: int) -> int:
-            dice, session, batches = random.Random(seed), connect(), 0
+            dice, session = random.Random(seed), connect()
             session.execute("SELECT engine.open_staging()")
             while not ended.is_set():
                 readings = {
@@ -207,14 +207,16 @@ class TestOnTimescale:
                     for _ in range(50)
                 }
                 ingest(session, *(vehicle(device, ts, 1) for device, ts in readings))
-                batches += 1
-            return batches
+                batches[seed] += 1
+            return batches[seed]
 
         with ThreadPoolExecutor(3) as pool:
             writers = [pool.submit(write, seed) for seed in range(3)]
             try:
-                for _ in range(12):
+                refreshes = 0
+                while (refreshes < 12 or min(batches) <= 10) and not any(writer.done() for writer in writers):
                     refresh(connection)
+                    refreshes += 1
             finally:
                 ended.set()
             assert all(writer.result(timeout=30) > 10 for writer in writers)
