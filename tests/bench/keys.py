@@ -20,7 +20,7 @@ from service.keys.store import open_keys
 from service.settings import Settings
 from tests.bench.figure import Figure
 from tests.bench.options import Options
-from tests.bench.readings import HOLE, minute_text, singles
+from tests.bench.readings import single_bodies
 from tests.bench.single import run_closed
 from tests.bench.stage import Stage, minutes_for, open_stage, service_on
 from tests.ports import free_port
@@ -90,7 +90,8 @@ async def _app_microseconds(stage: Stage, key: str) -> list[float]:
     is_open, guarded = (create_app(Settings(auth=auth, **limits), stage.url) for auth in ("off", "on"))
     cases = [(is_open, "127.0.0.1"), (guarded, "127.0.0.1"), (guarded, "198.51.100.7")]
     taken: list[list[float]] = [[] for _ in cases]
-    bodies = _bodies(stage)
+    readings = single_bodies(stage.options.devices, stage.timeline.next, stage.timeline.end)
+    bodies = (body for body, _, _ in readings)
     async with AsyncExitStack() as stack:
         for app in (is_open, guarded):
             await stack.enter_async_context(app.lifespan())
@@ -100,14 +101,6 @@ async def _app_microseconds(stage: Stage, key: str) -> list[float]:
                 if turn:  # what is done once is done
                     taken[case].append(microseconds)
     return [median(turns) for turns in taken]
-
-
-def _bodies(stage: Stage) -> Iterator[bytes]:
-    while True:
-        minute = minute_text(stage.timeline.next)
-        stage.timeline.next += 1
-        for body in singles(stage.options.devices, 0):
-            yield body.replace(HOLE, minute)
 
 
 async def _app_turn(app: Litestar, address: str, key: str, bodies: Iterator[bytes]) -> float:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
@@ -21,7 +20,7 @@ import uvloop
 
 from tests.bench.figure import percentile
 from tests.bench.options import FOLDER
-from tests.bench.readings import HOLE, Batches, minute_text, singles
+from tests.bench.readings import Batches, single_bodies
 from tests.bench.stage import Stage
 from tests.bench.usage import Usage, measured
 
@@ -105,15 +104,9 @@ class Source:
             + "Content-Type: application/json\r\nContent-Length: "
         ).encode()
         if single:
-            self._bodies = self._single_bodies(singles(plan.devices, 0))
+            self._bodies = single_bodies(plan.devices, plan.first_minute, plan.end_minute)
         else:
             self._bodies = Batches(plan.devices, plan.batch_readings).bodies(plan.first_minute, plan.end_minute)
-
-    def _single_bodies(self, templates: list[bytes]) -> Iterator[tuple[bytes, int, int]]:
-        for minute in range(self.plan.first_minute, self.plan.end_minute):
-            text = minute_text(minute)
-            for template in templates:
-                yield template.replace(HOLE, text), 1, minute
 
     def next(self) -> tuple[bytes, int] | None:
         """Return the next request and its number of readings, or None when time or simulated time is up."""

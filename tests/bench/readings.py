@@ -64,6 +64,15 @@ def singles(devices: int, variant: int) -> list[bytes]:
     return bodies
 
 
+def single_bodies(devices: int, first_minute: int, end_minute: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield single readings as `Batches.bodies` yields batches: body, 1 and minute, each reading once."""
+    templates = singles(devices, 0)
+    for minute in range(first_minute, end_minute):
+        text = minute_text(minute)
+        for template in templates:
+            yield template.replace(HOLE, text), 1, minute
+
+
 class Batches:
     """Bodies of batch requests, minute after minute, each reading once."""
 
