@@ -64,7 +64,7 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_meters text[] := ARRAY(
-        SELECT DISTINCT h.meter_id FROM public.meter_telemetry_history AS h WHERE h.ts >= p_from
+        SELECT h.meter_id FROM public.meter_telemetry_history AS h WHERE h.ts >= p_from
         UNION
         SELECT m.meter_id FROM engine.meter_state AS m WHERE m.last_reading_at >= p_from
     );
@@ -92,7 +92,7 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_vehicles text[] := ARRAY(
-        SELECT DISTINCT h.vehicle_id FROM public.vehicle_telemetry_history AS h WHERE h.ts >= p_from
+        SELECT h.vehicle_id FROM public.vehicle_telemetry_history AS h WHERE h.ts >= p_from
         UNION
         SELECT v.vehicle_id FROM engine.vehicle_state AS v WHERE v.last_reading_at >= p_from
     );
