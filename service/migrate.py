@@ -20,6 +20,7 @@ from yoyo.connections import DatabaseURI
 from service.errors import DatabaseUnavailableError, SettingsError
 from service.installation import OLDEST_TIMESCALEDB
 from service.settings import Settings
+from service.templates import render
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +217,7 @@ def functions_checksum(edition: str) -> str:
 def _functions(edition: str) -> bytes:
     files = [file for folder in _folders("functions", edition) for file in sorted(Path(folder).glob("*.sql"))]
     files.append(_DB / "functions" / "roles.sql")
-    return b"\n".join(file.read_bytes() for file in files)
+    return "\n".join(map(render, files)).encode()
 
 
 def _apply_functions(connection: Connection[Any], edition: str) -> None:

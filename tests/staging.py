@@ -33,7 +33,7 @@ def ingest(connection: Connection, *readings: Staged) -> tuple[list[int], list[i
 
 def stage(connection: Connection, readings: Iterable[Staged]) -> None:
     with connection.cursor().copy(
-        "COPY pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy, soc, voltage_or_temp) FROM STDIN"
+        "COPY pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy_e4, soc_e4, voltage_or_temp_e4) FROM STDIN"
     ) as copy:
         for ordinal, reading in enumerate(readings):
             *key, energy, soc, measure = reading

@@ -6,7 +6,18 @@ DROP FUNCTION IF EXISTS
     public.fleet_efficiency(integer, timestamptz),
     public.fleet_overview(),
     public.vehicle_energy(timestamptz, timestamptz),
-    public.fleet_trend(timestamptz, timestamptz),
-    public.whole_hours(timestamptz, timestamptz);
--- It takes a mapping as its argument, and so would hold on to the table.
-DROP FUNCTION IF EXISTS engine.open_ended;
+    public.fleet_trend(timestamptz, timestamptz);
+DO $$
+DECLARE
+    v_routine text;
+BEGIN
+    -- All but what belongs to a type.
+    FOR v_routine IN
+        SELECT p.oid::regprocedure::text FROM pg_proc AS p
+        WHERE p.pronamespace = 'engine'::regnamespace
+            AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
+    LOOP
+        EXECUTE 'DROP ROUTINE IF EXISTS ' || v_routine || ' CASCADE';
+    END LOOP;
+END
+$$;

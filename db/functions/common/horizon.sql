@@ -1,6 +1,6 @@
--- The lock between those who write history and those who move the rollup horizon (see engine.horizon).
+-- The lock between those who write history and those who move the horizon (see the comment above engine.horizon).
 
-CREATE OR REPLACE FUNCTION engine.lock_horizon()
+CREATE OR REPLACE FUNCTION engine.lock_horizon(p_stream text)
 RETURNS engine.horizon
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -9,12 +9,12 @@ DECLARE
     v_horizon engine.horizon;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared('engine.horizon'::regclass::oid::integer, 0);
-    SELECT * INTO STRICT v_horizon FROM engine.horizon;
+    SELECT * INTO STRICT v_horizon FROM engine.horizon AS h WHERE h.stream = p_stream;
     RETURN v_horizon;
 END
 $$;
-COMMENT ON FUNCTION engine.lock_horizon() IS
-    'Takes the writers'' share of the horizon lock until the end of the transaction and returns the horizon that holds meanwhile';
+COMMENT ON FUNCTION engine.lock_horizon(text) IS
+    'Takes the writers'' share of the horizon lock until the end of the transaction and returns the horizon of a stream that holds meanwhile';
 
 -- Whoever queued for the lock itself would keep out every later writer until the slowest one is done.
 CREATE OR REPLACE FUNCTION engine.await_writers()

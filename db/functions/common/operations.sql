@@ -9,42 +9,40 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     c_stream CONSTANT text := split_part(p_relation, '_', 1);
-    v_history timestamptz;
-    v_hourly timestamptz;
-    v_daily timestamptz;
+    v_pair record;
 BEGIN
-    SELECT
-        now() - max(k.keep) FILTER (WHERE k.relation LIKE '%_history'),
-        now() - max(k.keep) FILTER (WHERE k.relation LIKE '%_hourly'),
-        now() - max(k.keep) FILTER (WHERE k.relation LIKE '%_daily')
-    INTO v_history, v_hourly, v_daily
-    FROM (
-        SELECT r.relation, CASE WHEN r.relation = p_relation THEN p_keep ELSE r.keep END AS keep
-        FROM engine.retention AS r
-        WHERE r.relation LIKE c_stream || '\_%'
-    ) AS k;
-    IF p_relation LIKE '%_history' AND v_history > now() - interval '2 days' THEN
+    IF p_relation LIKE '%\_history' AND now() - p_keep > now() - interval '2 days' THEN
         RAISE EXCEPTION '% must be kept 2 days or longer: today''s totals and the newest rollups are made from it', p_relation
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF p_relation LIKE '%_history' AND v_history >= now() - engine.columnstore_after() THEN
+    IF p_relation LIKE '%\_history' AND now() - p_keep >= now() - engine.columnstore_after() THEN
         RAISE EXCEPTION '% must be kept longer than %, when it goes to the columnstore', p_relation, engine.columnstore_after()
             USING ERRCODE = 'invalid_parameter_value', HINT = 'shorten that first: make columnstore-set';
     END IF;
-    IF p_relation LIKE '%_hourly' AND v_hourly > now() - interval '365 days' THEN
+    IF p_relation LIKE '%\_hourly' AND now() - p_keep > now() - interval '365 days' THEN
         RAISE EXCEPTION '% must be kept 365 days or longer: answers reach back 8760 hours', p_relation
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF v_hourly IS NOT NULL AND (v_history IS NULL OR v_hourly > v_history - interval '1 day') THEN
-        RAISE EXCEPTION '%_telemetry_hourly must be kept at least a day longer than %_telemetry_history, or answers would miss hours',
-            c_stream, c_stream
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'lengthen the rollup first, or shorten history first';
-    END IF;
-    IF v_daily IS NOT NULL AND (v_hourly IS NULL OR v_daily > v_hourly - interval '30 days') THEN
-        RAISE EXCEPTION '%_telemetry_daily must be kept at least 30 days longer than %_telemetry_hourly, or answers would miss days',
-            c_stream, c_stream
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'lengthen the daily rollup first, or shorten the hourly one first';
-    END IF;
+    FOR v_pair IN
+        SELECT
+            c_stream || '_telemetry_' || p.finer AS finer, c_stream || '_telemetry_' || p.coarser AS coarser, p.margin,
+            CASE WHEN f.relation = p_relation THEN p_keep ELSE f.keep END AS finer_keep,
+            CASE WHEN c.relation = p_relation THEN p_keep ELSE c.keep END AS coarser_keep
+        FROM (
+            VALUES ('history', '15min', interval '1 day'), ('history', 'hourly', '1 day'), ('15min', 'hourly', '0 days'), ('hourly', 'daily', '30 days')
+        ) AS p (finer, coarser, margin)
+        JOIN engine.retention AS f ON f.relation = c_stream || '_telemetry_' || p.finer
+        JOIN engine.retention AS c ON c.relation = c_stream || '_telemetry_' || p.coarser
+        WHERE p_relation IN (f.relation, c.relation)
+    LOOP
+        IF v_pair.coarser_keep IS NOT NULL
+            AND (v_pair.finer_keep IS NULL OR now() - v_pair.coarser_keep > now() - v_pair.finer_keep - v_pair.margin)
+        THEN
+            RAISE EXCEPTION '% must be kept at least % longer than %, or answers would miss what lies between',
+                v_pair.coarser, v_pair.margin, v_pair.finer
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'lengthen the coarser one first, or shorten the finer one first';
+        END IF;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION engine.check_retention(text, interval) IS
@@ -102,7 +100,7 @@ BEGIN
         SELECT c.oid::regclass::text
         FROM pg_class AS c
         WHERE c.relnamespace::regnamespace::text IN ('public', 'engine', 'migration')
-            AND (c.relkind = 'r' OR c.relname LIKE '%\_telemetry\_hourly' OR c.relname LIKE '%\_telemetry\_daily')
+            AND (c.relkind = 'r' OR c.relname LIKE ANY (ARRAY['%\_telemetry\_15min', '%\_telemetry\_hourly', '%\_telemetry\_daily']))
             AND c.relkind IN ('r', 'v') AND c.relpersistence = 'p'
             AND NOT EXISTS (
                 SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'

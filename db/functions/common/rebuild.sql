@@ -6,51 +6,16 @@ CREATE OR REPLACE FUNCTION engine.rebuild_daily_totals()
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-    v_timezone text;
-    v_today date;
-    v_from timestamptz;
-    v_next_from timestamptz;
-    v_next_to timestamptz;
+    v_days record;
 BEGIN
     PERFORM engine.stop_writers();
-    SELECT s.fleet_timezone INTO STRICT v_timezone FROM engine.settings AS s;
-    v_today := (clock_timestamp() AT TIME ZONE v_timezone)::date;
-    v_from := engine.day_start(v_today, v_timezone);
-    v_next_from := engine.day_start(v_today + 1, v_timezone);
-    v_next_to := engine.day_start(v_today + 2, v_timezone);
-
-    PERFORM engine.rebuild_meter_status(v_from);
-    UPDATE engine.meter_state AS m
-    SET day = v_today, day_kwh = coalesce(t.day_kwh, 0), next_day_kwh = coalesce(t.next_day_kwh, 0)
-    FROM engine.meter_state AS o
-    LEFT JOIN (
-        SELECT h.meter_id,
-            sum(h.kwh_consumed_ac) FILTER (WHERE h.ts < v_next_from) AS day_kwh,
-            sum(h.kwh_consumed_ac) FILTER (WHERE h.ts >= v_next_from) AS next_day_kwh
-        FROM public.meter_telemetry_history AS h
-        WHERE h.ts >= v_from AND h.ts < v_next_to
-        GROUP BY h.meter_id
-    ) AS t ON t.meter_id = o.meter_id
-    WHERE o.meter_id = m.meter_id;
-
-    PERFORM engine.rebuild_vehicle_status(v_from);
-    UPDATE engine.vehicle_state AS v
-    SET day = v_today, day_kwh = coalesce(t.day_kwh, 0), next_day_kwh = coalesce(t.next_day_kwh, 0)
-    FROM engine.vehicle_state AS o
-    LEFT JOIN (
-        SELECT h.vehicle_id,
-            sum(h.kwh_delivered_dc) FILTER (WHERE h.ts < v_next_from) AS day_kwh,
-            sum(h.kwh_delivered_dc) FILTER (WHERE h.ts >= v_next_from) AS next_day_kwh
-        FROM public.vehicle_telemetry_history AS h
-        WHERE h.ts >= v_from AND h.ts < v_next_to
-        GROUP BY h.vehicle_id
-    ) AS t ON t.vehicle_id = o.vehicle_id
-    WHERE o.vehicle_id = v.vehicle_id;
-
-    UPDATE engine.horizon SET day_totals_after = '-infinity' WHERE isfinite(day_totals_after);
+    v_days := engine.fleet_days(clock_timestamp());
+    PERFORM engine.rebuild_meter_status(v_days.today_from);
+    PERFORM engine.recount_meter_days(v_days.today, v_days.today_from, v_days.tomorrow_from, v_days.tomorrow_to);
+    PERFORM engine.rebuild_vehicle_status(v_days.today_from);
+    PERFORM engine.recount_vehicle_days(v_days.today, v_days.today_from, v_days.tomorrow_from, v_days.tomorrow_to);
 END
 $$;
 COMMENT ON FUNCTION engine.rebuild_daily_totals() IS
@@ -63,11 +28,7 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-    v_meters text[] := ARRAY(
-        SELECT h.meter_id FROM public.meter_telemetry_history AS h WHERE h.ts >= p_from
-        UNION
-        SELECT m.meter_id FROM engine.meter_state AS m WHERE m.last_reading_at >= p_from
-    );
+    v_meters text[] := engine.meters_since(p_from);
 BEGIN
     DELETE FROM engine.meter_state AS m WHERE m.meter_id = ANY (v_meters);
     INSERT INTO engine.meter_state (meter_id, last_reading_at, kwh_consumed_ac, voltage, day, day_kwh, next_day_kwh)
@@ -91,11 +52,7 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-    v_vehicles text[] := ARRAY(
-        SELECT h.vehicle_id FROM public.vehicle_telemetry_history AS h WHERE h.ts >= p_from
-        UNION
-        SELECT v.vehicle_id FROM engine.vehicle_state AS v WHERE v.last_reading_at >= p_from
-    );
+    v_vehicles text[] := engine.vehicles_since(p_from);
 BEGIN
     DELETE FROM engine.vehicle_state AS v WHERE v.vehicle_id = ANY (v_vehicles);
     INSERT INTO engine.vehicle_state (

@@ -23,13 +23,7 @@ BEGIN
         p_relation, v_hourly
     )
     INTO v_oldest
-    USING greatest(
-        p_from,
-        (
-            SELECT CASE WHEN p_relation LIKE 'meter%' THEN h.meter_history_from ELSE h.vehicle_history_from END
-            FROM engine.horizon AS h
-        )
-    );
+    USING greatest(p_from, (engine.horizon_of(split_part(p_relation, '_', 1))).history_from);
     RETURN v_oldest;
 END
 $$;

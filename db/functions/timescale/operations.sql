@@ -181,19 +181,19 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT
         greatest(0, extract(epoch FROM
-            date_bin('1 hour', now() - interval '10 minutes', 'epoch') - greatest(h.rolled_up_before, c.oldest)
+            date_bin('15 minutes', now() - interval '10 minutes', 'epoch') - greatest(h.rolled_up_before, c.oldest)
         ))::double precision,
-        (SELECT count(*) FROM engine.stale_hour),
+        (SELECT count(DISTINCT (s.stream, s.device_id, s.bucket)) FROM engine.stale_hour AS s),
         extract(epoch FROM now() - c.meter_oldest)::double precision,
         extract(epoch FROM now() - c.vehicle_oldest)::double precision,
         extract(epoch FROM now() - (now() - engine.keep_interval('meter_telemetry_history')))::double precision,
         extract(epoch FROM now() - (now() - engine.keep_interval('vehicle_telemetry_history')))::double precision,
         (SELECT count(*) FROM timescaledb_information.job_stats AS s WHERE s.last_run_status = 'Failed'),
         pg_database_size(current_database())
-    FROM (SELECT engine.rollups_until() AS rolled_up_before) AS h
+    FROM (SELECT min(z.rolled_up_before) AS rolled_up_before FROM engine.horizon AS z) AS h
     CROSS JOIN (
         SELECT
-            date_bin('1 hour', least(min(k.range_start), now()), 'epoch') AS oldest,
+            date_bin('15 minutes', least(min(k.range_start), now()), 'epoch') AS oldest,
             min(k.range_start) FILTER (WHERE k.hypertable_name = 'meter_telemetry_history') AS meter_oldest,
             min(k.range_start) FILTER (WHERE k.hypertable_name = 'vehicle_telemetry_history') AS vehicle_oldest
         FROM timescaledb_information.chunks AS k
