@@ -20,10 +20,10 @@ from granian.log import LogLevels
 from litestar import Litestar
 
 from service import logs
+from service.access.policy import check_start
 from service.app import create_app
+from service.database.migrate import apply_settings, migrate
 from service.errors import SettingsError
-from service.keys.policy import check_start
-from service.migrate import apply_settings, migrate
 from service.settings import Settings
 
 log = logging.getLogger(__name__)

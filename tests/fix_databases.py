@@ -18,9 +18,9 @@ import pytest
 from editions import OUTCOMES, REQUIRE_TIMESCALE, Outcome
 from psycopg import Connection, sql
 
-from service.embedded import open_database
+from service.database.location import open_database
+from service.database.migrate import apply_settings, migrate
 from service.errors import DatabaseUnavailableError
-from service.migrate import apply_settings, migrate
 from service.settings import Settings
 
 IMAGE = "timescale/timescaledb:2.28.3-pg17"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from fix_service import Client
 
-from service.keys.scope import Scope
-from service.keys.store import KeyStore, open_keys
+from service.access.scope import Scope
+from service.access.store import KeyStore, open_keys
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -11,11 +11,11 @@ from litestar import Router, get
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from service.database import Database
-from service.documentation import documented
+from service.access.scope import Scope, needs
+from service.database.pool import Database
 from service.errors import NotFoundError
-from service.http import VehicleIdInPath, utc_time
-from service.keys.scope import Scope, needs
+from service.http.documentation import documented
+from service.http.request import VehicleIdInPath, utc_time
 
 Hours = Annotated[int, QueryParameter(ge=1, le=8760, description="Length of the period in hours")]
 End = Annotated[

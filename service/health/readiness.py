@@ -9,9 +9,9 @@ import time
 
 import psycopg
 
-from service.database import connect, cut_after
+from service.database.migrate import functions_checksum, known_migrations
+from service.database.pool import connect, cut_after
 from service.errors import DatabaseUnavailableError
-from service.migrate import functions_checksum, known_migrations
 from service.telemetry.writer import GroupCommitWriter
 
 log = logging.getLogger(__name__)

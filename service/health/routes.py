@@ -12,11 +12,11 @@ from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from msgspec import Meta, Struct
 
 from service import __version__
-from service.database import Database
-from service.documentation import documented
+from service.access.scope import OPEN, Scope, needs
+from service.database.pool import Database
 from service.errors import DatabaseUnavailableError
 from service.health.readiness import Readiness
-from service.keys.scope import OPEN, Scope, needs
+from service.http.documentation import documented
 
 # Load balancers may ask for the head alone.
 _GET = [HttpMethod.GET, HttpMethod.HEAD]

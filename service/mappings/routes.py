@@ -10,12 +10,12 @@ from litestar import Router, delete, get, put
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from service.body import BodyReader
-from service.database import Database
-from service.documentation import documented
+from service.access.scope import Scope, needs
+from service.database.pool import Database
 from service.errors import InvalidRequestError, NotFoundError
-from service.http import AnyRequest, MeterIdInPath, VehicleIdInPath, utc_time
-from service.keys.scope import Scope, needs
+from service.http.bodies import BodyReader
+from service.http.documentation import documented
+from service.http.request import AnyRequest, MeterIdInPath, VehicleIdInPath, utc_time
 from service.telemetry.readings import DeviceId, Timestamp, explain
 
 

@@ -10,9 +10,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from service.database import Database
-from service.documentation import documented
-from service.keys.scope import OPEN, Scope, needs
+from service.access.scope import OPEN, Scope, needs
+from service.database.pool import Database
+from service.http.documentation import documented
 from service.metrics.engine import Metrics
 from service.metrics.vitals import Vitals
 from service.telemetry.writer import GroupCommitWriter

@@ -7,7 +7,7 @@ import asyncio
 from msgspec import Struct
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from service.database import Database
+from service.database.pool import Database
 from service.errors import DatabaseUnavailableError
 
 _LONGEST_SECONDS = 2.0

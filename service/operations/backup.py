@@ -15,9 +15,9 @@ from psycopg import Connection, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from service import __version__
+from service.database.installation import client_program
+from service.database.migrate import migrate
 from service.errors import OperationError
-from service.installation import client_program
-from service.migrate import migrate
 from service.operations.manifest import Manifest, differences, fingerprint, manifest_path, read, relations
 from service.operations.session import open_session
 from service.operations.text import number, size

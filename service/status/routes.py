@@ -9,11 +9,11 @@ from litestar import Router, get
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from service.database import Database
-from service.documentation import documented
+from service.access.scope import Scope, needs
+from service.database.pool import Database
 from service.errors import NotFoundError
-from service.http import MeterIdInPath, VehicleIdInPath
-from service.keys.scope import Scope, needs
+from service.http.documentation import documented
+from service.http.request import MeterIdInPath, VehicleIdInPath
 
 Page = Annotated[int, QueryParameter(ge=1, le=1_000_000_000, description="Page, from 1")]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Devices a page")]

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 import psycopg
 from psycopg import AsyncConnection
 
-from service.database import connect, cut_after, unavailable
+from service.database.pool import connect, cut_after, unavailable
 from service.errors import InvalidReadingError
 from service.telemetry.readings import Row
 

@@ -10,8 +10,8 @@ from litestar import Response, Router, post
 from litestar.status_codes import HTTP_201_CREATED, HTTP_400_BAD_REQUEST
 from msgspec import Meta, Struct
 
-from service.body import BodyReader
-from service.documentation import documented
+from service.access.guard import key_of
+from service.access.scope import Scope, needs
 from service.errors import (
     DatabaseUnavailableError,
     EngineError,
@@ -19,9 +19,9 @@ from service.errors import (
     InvalidRequestError,
     OverloadedError,
 )
-from service.http import AnyRequest
-from service.keys.guard import key_of
-from service.keys.scope import Scope, needs
+from service.http.bodies import BodyReader
+from service.http.documentation import documented
+from service.http.request import AnyRequest
 from service.metrics.engine import Metrics
 from service.telemetry.readings import (
     ID_FIELD,

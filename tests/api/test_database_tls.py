@@ -14,12 +14,12 @@ import pytest
 from fix_service import client_of, meter_reading, send, wait_until
 from ports import free_port
 
+from service.access.policy import check_start
 from service.app import create_app
-from service.cluster import Cluster
+from service.database.cluster import Cluster
+from service.database.installation import choose
+from service.database.migrate import migrate
 from service.errors import DatabaseUnavailableError
-from service.installation import choose
-from service.keys.policy import check_start
-from service.migrate import migrate
 from service.settings import Settings
 
 pytestmark = pytest.mark.edition(

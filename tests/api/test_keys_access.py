@@ -11,11 +11,11 @@ from fix_keys import bearer
 from fix_service import meter_reading, vehicle_reading
 from litestar.testing import TestClient
 
+from service.access.guard import Guard, assert_guarded, make_guard
+from service.access.scope import Scope
+from service.access.secret import mint
+from service.access.store import open_keys
 from service.app import create_app
-from service.keys.guard import Guard, assert_guarded, make_guard
-from service.keys.scope import Scope
-from service.keys.secret import mint
-from service.keys.store import open_keys
 from service.settings import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

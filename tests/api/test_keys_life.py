@@ -9,8 +9,8 @@ import pytest
 from fix_keys import bearer
 from fix_service import meter_reading, vehicle_reading, wait_until
 
+from service.access.scope import Scope
 from service.errors import InvalidRequestError, NotFoundError
-from service.keys.scope import Scope
 
 
 def status(client, key, path="/v1/status/overview"):

@@ -20,9 +20,9 @@ from fix_keys import bearer
 from fix_service import meter_reading, wait_until
 from ports import free_port
 
+from service.access.policy import check_start
+from service.database.installation import choose
 from service.errors import DatabaseUnavailableError
-from service.installation import choose
-from service.keys.policy import check_start
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -115,7 +115,7 @@ def test_a_flood_of_503_is_not_a_flood_of_lines(settings, caplog):
     with client_of(create_app(settings(request_timeout_seconds=0.1), "postgresql://127.0.0.1:1/nowhere")) as client:
         for _ in range(100):
             assert client.post(PATH, json=meter_reading()).status_code == 503
-    lines = [record.getMessage() for record in caplog.records if record.name == "service.app"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "service.http.problems"]
     assert len(lines) == 1
     assert lines[0].startswith("answered 503: ")
 

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from staging import ingest, meter, refresh
 
 from service.app import create_app
-from service.cluster import command_line
+from service.database.cluster import command_line
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 PATH = "/v1/telemetry"

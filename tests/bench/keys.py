@@ -14,9 +14,9 @@ from typing import Any
 import uvloop
 from litestar import Litestar
 
+from service.access.scope import Scope
+from service.access.store import open_keys
 from service.app import create_app
-from service.keys.scope import Scope
-from service.keys.store import open_keys
 from service.settings import Settings
 from tests.bench.figure import Figure
 from tests.bench.options import Options

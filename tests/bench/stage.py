@@ -19,8 +19,8 @@ import psutil
 import psycopg
 from psycopg import Connection
 
-from service.embedded import open_database
-from service.migrate import migrate
+from service.database.location import open_database
+from service.database.migrate import migrate
 from service.settings import Settings
 from tests.bench.options import FOLDER, Options
 from tests.ports import free_port

@@ -18,8 +18,8 @@ from serving import Service
 from tally import Tally
 from trial import Trial
 
-from service import installation
-from service.installation import Installation
+from service.database import installation
+from service.database.installation import Installation
 
 TALLY = pytest.StashKey[Tally]()
 NUMBERS = itertools.count(1)

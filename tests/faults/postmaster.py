@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psycopg
 
-from service.cluster import Cluster
-from service.installation import Installation
+from service.database.cluster import Cluster
+from service.database.installation import Installation
 
 
 class Postmaster:

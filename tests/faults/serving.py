@@ -15,7 +15,7 @@ from typing import Any
 from ports import free_port
 from postmaster import children, wait_for
 
-from service.cluster import command_line
+from service.database.cluster import command_line
 
 REQUEST_TIMEOUT_SECONDS = 2
 START_SECONDS = 60

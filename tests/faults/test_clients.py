@@ -16,7 +16,7 @@ from postmaster import wait_for
 from serving import REQUEST_TIMEOUT_SECONDS
 from trial import stay
 
-from service.body import MAX_ARRIVING_BYTES
+from service.http.bodies import MAX_ARRIVING_BYTES
 
 VANISHING_ROUNDS = 300
 MANY = 1500

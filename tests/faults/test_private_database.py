@@ -11,7 +11,7 @@ from postmaster import wait_for
 from serving import Service
 from test_service_ends import STOP_SECONDS
 
-from service.cluster import command_line
+from service.database.cluster import command_line
 
 DATABASE_STOP_SECONDS = 10
 

@@ -12,8 +12,8 @@ from fix_service import meter_reading, send
 from fleet import moment
 from staging import assert_rollups_are_exact, ingest, meter, refresh, vehicle
 
+from service.database.migrate import migrate, rollback
 from service.errors import DatabaseUnavailableError, SettingsError
-from service.migrate import migrate, rollback
 
 MIGRATIONS = ["0001.foundation", "0002.history", "0003.rollups"]
 
@@ -97,7 +97,7 @@ def test_rolling_back_an_empty_database_does_nothing(empty_database_url):
 
 
 def test_migrating_again_changes_nothing(empty_database_url, edition, caplog):
-    caplog.set_level(logging.INFO, "service.migrate")
+    caplog.set_level(logging.INFO, "service.database.migrate")
     migrate(empty_database_url, edition)
     assert [r.getMessage() for r in caplog.records if "applied migration" in r.getMessage()] == [
         f"applied migration {name}" for name in MIGRATIONS
@@ -110,7 +110,7 @@ def test_migrating_again_changes_nothing(empty_database_url, edition, caplog):
 
 
 def test_two_that_migrate_at_once_migrate_once(empty_database_url, edition, caplog):
-    caplog.set_level(logging.INFO, "service.migrate")
+    caplog.set_level(logging.INFO, "service.database.migrate")
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(migrate, [empty_database_url] * 3, [edition] * 3)) == [edition] * 3
     assert caplog.messages.count("applied migration 0001.foundation") == 1

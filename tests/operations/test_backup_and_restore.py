@@ -16,12 +16,12 @@ import pytest
 from fix_service import Client, client_of, meter_reading, now, rfc3339, vehicle_reading, wait_until
 from staging import ingest, meter, refresh, vehicle
 
+from service.access.scope import Scope
+from service.access.store import open_keys
 from service.app import create_app
+from service.database.installation import client_program
+from service.database.migrate import migrate
 from service.errors import OperationError
-from service.installation import client_program
-from service.keys.scope import Scope
-from service.keys.store import open_keys
-from service.migrate import migrate
 from service.operations.backup import restore
 
 TODAY = now().replace(hour=0, minute=0, second=0, microsecond=0)

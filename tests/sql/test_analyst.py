@@ -16,9 +16,9 @@ from fix_service import now
 from fleet import moment
 from staging import ingest, meter, refresh, vehicle
 
-from service.embedded import login_as
+from service.database.location import login_as
+from service.database.migrate import apply_settings
 from service.errors import SettingsError
-from service.migrate import apply_settings
 from service.settings import Settings
 
 PASSWORD = "it's a secret"

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from service.migrate import apply_settings
+from service.database.migrate import apply_settings
 from service.settings import Settings
 
 COOKBOOK = (Path(__file__).parents[2] / "db" / "COOKBOOK.md").read_text()

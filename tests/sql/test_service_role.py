@@ -11,11 +11,11 @@ from fix_service import client_of, meter_reading, now, send, vehicle_reading
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from staging import assert_rollups_are_exact, ingest, meter, refresh, vehicle
 
+from service.access.policy import check_start
+from service.access.store import open_keys
 from service.app import create_app
+from service.database.migrate import apply_settings, migrate
 from service.errors import SettingsError
-from service.keys.policy import check_start
-from service.keys.store import open_keys
-from service.migrate import apply_settings, migrate
 from service.settings import Settings
 
 RELATIONS = [

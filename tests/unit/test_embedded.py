@@ -19,15 +19,15 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from service import cluster, installation
-from service.embedded import Database, open_database
+from service.database import cluster, installation
+from service.database.location import DatabaseLocation, open_database
 from service.errors import DatabaseUnavailableError
 from service.settings import Settings
 
 OWNER = """
 import os, sys
 from pathlib import Path
-from service.embedded import open_database
+from service.database.location import open_database
 from service.settings import Settings
 import psycopg, encodings.idna
 if len(sys.argv) > 3:
@@ -67,11 +67,11 @@ def data_dir() -> Iterator[Path]:
 
 
 @contextmanager
-def owner(data_dir: Path, origin: str, *user: str) -> Iterator[tuple[subprocess.Popen[str], Database]]:
+def owner(data_dir: Path, origin: str, *user: str) -> Iterator[tuple[subprocess.Popen[str], DatabaseLocation]]:
     """Run an owner in a process of its own until the block ends."""
     command = [sys.executable, "-c", OWNER, str(data_dir), origin, *user]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process, Database(process.stdout.readline().strip(), process.stdout.readline().strip())
+        yield process, DatabaseLocation(process.stdout.readline().strip(), process.stdout.readline().strip())
         process.stdin.close()
 
 
@@ -97,7 +97,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.01)  # a busy wait would take the processor from what is waited for
 
 
-def assert_stopped(database: Database) -> None:
+def assert_stopped(database: DatabaseLocation) -> None:
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(database.url)
     assert not Path(parse_qs(urlsplit(database.url).query)["host"][0]).exists()
@@ -112,7 +112,7 @@ def assert_stopped(database: Database) -> None:
 )
 def test_a_given_database_wins_and_nothing_is_started(data_dir, given, url, reason):
     with open_database(settings(data_dir, "wheel", **given)) as database:
-        assert database == Database(url, reason)
+        assert database == DatabaseLocation(url, reason)
     assert not data_dir.exists()
 
 

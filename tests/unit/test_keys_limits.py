@@ -7,9 +7,9 @@ from ipaddress import ip_network
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from service.access.addresses import Addresses, names_this_machine
+from service.access.limits import Bucket, Buckets, Limit, counted_as
 from service.errors import RateLimitedError, SettingsError
-from service.keys.addresses import Addresses, names_this_machine
-from service.keys.limits import Bucket, Buckets, Limit, counted_as
 from service.settings import Settings
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from click.testing import CliRunner
 
-from service.simulate.command import simulate
+from service.cli.simulate import simulate
 from service.simulate.sender import EngineClient, Sender, SendError
 from service.simulate.wire import Batch
 

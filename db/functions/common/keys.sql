@@ -1,4 +1,4 @@
--- API keys: made and revoked by operators, looked up by the service (service/keys/).
+-- API keys: made and revoked by operators, looked up by the service (service/access/).
 
 -- Versions are numbered under a lock that is held until commit: who has seen version n has seen every one before it, so a
 -- service that asks for what is newer than the newest it knows misses nothing, whoever made the change and however.

@@ -8,7 +8,7 @@ import logging
 
 import psycopg
 
-from service.database import connect
+from service.database.pool import connect
 from service.errors import DatabaseUnavailableError
 
 log = logging.getLogger(__name__)

@@ -16,10 +16,10 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from service.database import connect, cut_after
+from service.access.limits import Bucket
+from service.access.secret import ID, fits, looks_right
+from service.database.pool import connect, cut_after
 from service.errors import DatabaseUnavailableError
-from service.keys.limits import Bucket
-from service.keys.secret import ID, fits, looks_right
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from service.console import clear_errors, start
-from service.embedded import open_database
+from service.cli.console import clear_errors, start
+from service.database.location import open_database
 
 log = logging.getLogger(__name__)
 

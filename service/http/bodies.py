@@ -16,7 +16,7 @@ from service.errors import (
     TooLargeError,
     UnsupportedEncodingError,
 )
-from service.http import HEADERS, AnyRequest
+from service.http.request import HEADERS, AnyRequest
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_ARRIVING_BYTES = 4 * MAX_BODY_BYTES

@@ -10,13 +10,13 @@ from typing import Any
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
+from service.access.addresses import Addresses, names_this_machine
+from service.access.keyring import Key, Keyring
+from service.access.limits import Bucket, Buckets, Limit, counted_as
+from service.access.policy import asks_for_keys, only_from_here
+from service.access.scope import scope_of
 from service.errors import ForbiddenError, UnauthenticatedError
-from service.http import HEADERS, AnyRequest
-from service.keys.addresses import Addresses, names_this_machine
-from service.keys.keyring import Key, Keyring
-from service.keys.limits import Bucket, Buckets, Limit, counted_as
-from service.keys.policy import asks_for_keys, only_from_here
-from service.keys.scope import scope_of
+from service.http.request import HEADERS, AnyRequest
 from service.settings import Settings
 
 # A key that the database had to be asked for in vain costs its address as much as so many requests.

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from service.cluster import Cluster
+from service.database.cluster import Cluster
+from service.database.installation import choose
 from service.errors import DatabaseUnavailableError
-from service.installation import choose
 from service.settings import Settings
 
 
 @dataclass(frozen=True)
-class Database:
+class DatabaseLocation:
     """Where the database is, as a libpq URL, and why it was chosen, as one line for the log."""
 
     url: str
@@ -24,7 +24,7 @@ class Database:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Database]:
+def open_database(settings: Settings) -> Iterator[DatabaseLocation]:
     """Yield the database that the settings name, or run the private one until the block ends.
 
     Waits until the database accepts connections (seconds; minutes after a crash), and at the end until the
@@ -33,7 +33,7 @@ def open_database(settings: Settings) -> Iterator[Database]:
     """
     given = settings.given_database_url()
     if given is not None:
-        yield Database(given, f"database from {'DATABASE_URL' if settings.database_url else 'DB_HOST'}")
+        yield DatabaseLocation(given, f"database from {'DATABASE_URL' if settings.database_url else 'DB_HOST'}")
         return
     with ExitStack() as stack:
         try:
@@ -48,7 +48,7 @@ def open_database(settings: Settings) -> Iterator[Database]:
             ) from error
         others = ", ".join(cluster.others())
         untouched = f"; the data in {others} beside it stays untouched" if others else ""
-        yield Database(cluster.url(settings.db_name), f"private {why}, {state} in {cluster.path}{untouched}")
+        yield DatabaseLocation(cluster.url(settings.db_name), f"private {why}, {state} in {cluster.path}{untouched}")
 
 
 def login_as(url: str, role: str) -> str:

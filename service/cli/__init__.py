@@ -9,11 +9,9 @@ import sys
 
 import click
 
-from service.console import clear_errors, start
-from service.embedded import login_as, open_database
-from service.keys.command import keys
-from service.operations.commands import COMMANDS as OPERATIONS
-from service.simulate.command import simulate
+from service.cli import keys, operations, simulate
+from service.cli.console import clear_errors, start
+from service.database.location import login_as, open_database
 
 log = logging.getLogger("service")
 
@@ -42,8 +40,8 @@ def serve(migrates: bool) -> None:
 @clear_errors()
 def migrate() -> None:
     """Bring the database's schema up to date."""
-    from service.migrate import apply_settings
-    from service.migrate import migrate as migrate_database
+    from service.database.migrate import apply_settings
+    from service.database.migrate import migrate as migrate_database
 
     settings = start()
     with open_database(settings) as database:
@@ -58,7 +56,7 @@ def migrate() -> None:
 @clear_errors()
 def rollback(everything: bool) -> None:
     """Undo the newest migration; the data it holds is lost."""
-    from service.migrate import rollback as rollback_database
+    from service.database.migrate import rollback as rollback_database
 
     settings = start()
     with open_database(settings) as database:
@@ -85,7 +83,7 @@ def psql(role: str | None, arguments: tuple[str, ...]) -> None:
     sys.exit(status)
 
 
-main.add_command(simulate)
-main.add_command(keys)
-for _command in OPERATIONS:
+main.add_command(simulate.simulate)
+main.add_command(keys.keys)
+for _command in operations.COMMANDS:
     main.add_command(_command)

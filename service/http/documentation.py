@@ -1,29 +1,20 @@
-"""The OpenAPI document, and a docs page that needs no internet."""
+"""The OpenAPI document."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.util
-import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from litestar import MediaType, Response, Router, get
+from litestar import Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, Operation, RequestBody, SecurityScheme
-from litestar.params import FromPath
-from litestar.response import File
-from msgspec import Meta
 
 from service import __version__
-from service.errors import NotFoundError
-from service.keys.scope import OPEN
-
-_STATIC_PATH = "/api/docs/static"
+from service.access.scope import OPEN
+from service.http.pages import STATIC_PATH, secure_page
+from service.http.problems import Problem
 
 _METER = {
     "type": "meter",
@@ -72,16 +63,6 @@ _PROBLEMS = {
 }
 
 _GUARD_PROBLEMS = (401, 403, 429)
-
-
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as RFC 9457 has it; `field` is what it is about."""
-
-    title: Annotated[str, Meta(description="HTTP status in words")]
-    status: Annotated[int, Meta(description="HTTP status")]
-    type: Annotated[str, Meta(description="Kind of problem")] = "about:blank"
-    detail: Annotated[str | None, Meta(description="What is wrong and what to do")] = None
-    field: Annotated[str | None, Meta(description="Field of the request that it is about")] = None
 
 
 def _schema(kind: Any) -> dict[str, Any]:
@@ -156,7 +137,7 @@ def openapi_config() -> OpenAPIConfig:
             "/api",
             route_handlers=[],
             include_in_schema=False,
-            after_request=_secure_page,
+            after_request=secure_page,
             dto=None,
             return_dto=None,
             **OPEN,
@@ -165,51 +146,10 @@ def openapi_config() -> OpenAPIConfig:
             JsonRenderPlugin(path="/openapi.json"),
             SwaggerRenderPlugin(
                 path="/docs",
-                js_url=f"{_STATIC_PATH}/js/swagger-ui-bundle.js",
-                css_url=f"{_STATIC_PATH}/css/swagger-ui.css",
-                standalone_preset_js_url=f"{_STATIC_PATH}/js/swagger-ui-standalone-preset.js",
+                js_url=f"{STATIC_PATH}/js/swagger-ui-bundle.js",
+                css_url=f"{STATIC_PATH}/css/swagger-ui.css",
+                standalone_preset_js_url=f"{STATIC_PATH}/js/swagger-ui-standalone-preset.js",
                 favicon="<link rel='icon' href='data:,'>",
             ),
         ],
     )
-
-
-def _secure_page(response: Response[Any]) -> Response[Any]:
-    """Let a page load and run what it brings along and nothing else, and nobody show it in a frame."""
-    if response.media_type == MediaType.HTML:
-        scripts = b" ".join(b"'sha256-%s'" % digest for digest in _inline_scripts(response.content)).decode()
-        response.headers |= {
-            "Content-Security-Policy": (
-                f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
-                "img-src 'self' data:; font-src 'self'; connect-src 'self'; "
-                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-            ),
-            "X-Content-Type-Options": "nosniff",
-            "X-Frame-Options": "DENY",
-            "Referrer-Policy": "no-referrer",
-        }
-    return response
-
-
-def _inline_scripts(page: bytes) -> list[bytes]:
-    """Return the SHA-256 of each script inside a page, as a Content-Security-Policy names it."""
-    scripts = re.findall(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", page, re.DOTALL)
-    return [base64.b64encode(hashlib.sha256(script).digest()) for script in scripts]
-
-
-def docs_assets_router() -> Router:
-    """Return the route that serves Swagger UI's own files."""
-    spec = importlib.util.find_spec("flask_openapi_swagger")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    folder = Path(spec.submodule_search_locations[0], "templates", "swagger")
-    # Nothing that a caller names is looked for: only what is here when the service starts.
-    files = {f"/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*") if path.is_file()}
-
-    @get("/{file:path}", include_in_schema=False)
-    async def asset(file: FromPath[str]) -> File:
-        if file not in files:
-            raise NotFoundError("there is no such file")
-        return File(files[file], content_disposition_type="inline")
-
-    return Router(_STATIC_PATH, route_handlers=[asset], **OPEN)

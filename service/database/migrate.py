@@ -17,14 +17,14 @@ from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 
+from service.database.installation import OLDEST_TIMESCALEDB
 from service.errors import DatabaseUnavailableError, SettingsError
-from service.installation import OLDEST_TIMESCALEDB
 from service.settings import Settings
 from service.templates import render
 
 log = logging.getLogger(__name__)
 
-_DB = Path(__file__).parent.parent / "db"
+_DB = Path(__file__).parents[2] / "db"
 _LOCK = "SELECT pg_advisory_lock(hashtext('ev-engine migrations'))"
 _OPTIONS = "-c lock_timeout=60s -c client_min_messages=warning -c timezone=UTC"
 

@@ -7,7 +7,7 @@ import logging
 
 import psycopg
 
-from service.database import SERVICE_ROLE
+from service.database.pool import SERVICE_ROLE
 from service.errors import DatabaseUnavailableError, SettingsError
 from service.settings import Settings
 

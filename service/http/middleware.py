@@ -8,7 +8,7 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http import HEADERS
+from service.http.request import HEADERS
 from service.logs import REQUEST_ID_HEADER, is_sane_id
 from service.metrics.engine import Metrics
 

@@ -25,12 +25,12 @@ from urllib.parse import quote
 import psycopg
 from psycopg import errors, sql
 
+from service.database.installation import Installation, output
 from service.errors import DatabaseUnavailableError
-from service.installation import Installation, output
 
 log = logging.getLogger(__name__)
 
-SERVER_CONF = Path(__file__).resolve().parent.parent / "db" / "server.conf"
+SERVER_CONF = Path(__file__).resolve().parents[2] / "db" / "server.conf"
 START_SECONDS, ATTACH_SECONDS = 300.0, 30.0  # a start may have to replay max_wal_size of WAL first
 STOP_SECONDS, QUIT_SECONDS = 30.0, 10.0
 SOCKET_NAME, SOCKET_LIMIT = ".s.PGSQL.5432", 103  # macOS allows 103 bytes, Linux 107

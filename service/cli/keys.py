@@ -9,10 +9,10 @@ from datetime import datetime
 
 import click
 
-from service.console import clear_errors, start
-from service.embedded import open_database
-from service.keys.scope import Scope
-from service.keys.store import KeyEntry, KeyStore, open_keys
+from service.access.scope import Scope
+from service.access.store import KeyEntry, KeyStore, open_keys
+from service.cli.console import clear_errors, start
+from service.database.location import open_database
 
 log = logging.getLogger(__name__)
 

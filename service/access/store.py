@@ -12,9 +12,9 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import class_row
 
+from service.access.scope import Scope
+from service.access.secret import Minted, mint
 from service.errors import DatabaseUnavailableError, InvalidRequestError, NotFoundError, SettingsError
-from service.keys.scope import Scope
-from service.keys.secret import Minted, mint
 
 
 @dataclass(frozen=True)

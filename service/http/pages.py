@@ -1,0 +1,60 @@
+"""The docs page: it needs no internet and runs nothing but what it brings along."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+from litestar import MediaType, Response, Router, get
+from litestar.params import FromPath
+from litestar.response import File
+
+from service.access.scope import OPEN
+from service.errors import NotFoundError
+
+STATIC_PATH = "/api/docs/static"
+
+
+def secure_page(response: Response[Any]) -> Response[Any]:
+    """Let a page load and run what it brings along and nothing else, and nobody show it in a frame."""
+    if response.media_type == MediaType.HTML:
+        scripts = b" ".join(b"'sha256-%s'" % digest for digest in _inline_scripts(response.content)).decode()
+        response.headers |= {
+            "Content-Security-Policy": (
+                f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+                "img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            ),
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Referrer-Policy": "no-referrer",
+        }
+    return response
+
+
+def _inline_scripts(page: bytes) -> list[bytes]:
+    """Return the SHA-256 of each script inside a page, as a Content-Security-Policy names it."""
+    scripts = re.findall(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", page, re.DOTALL)
+    return [base64.b64encode(hashlib.sha256(script).digest()) for script in scripts]
+
+
+def docs_assets_router() -> Router:
+    """Return the route that serves Swagger UI's own files."""
+    spec = importlib.util.find_spec("flask_openapi_swagger")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(spec.submodule_search_locations[0], "templates", "swagger")
+    # Nothing that a caller names is looked for: only what is here when the service starts.
+    files = {f"/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*") if path.is_file()}
+
+    @get("/{file:path}", include_in_schema=False)
+    async def asset(file: FromPath[str]) -> File:
+        if file not in files:
+            raise NotFoundError("there is no such file")
+        return File(files[file], content_disposition_type="inline")
+
+    return Router(STATIC_PATH, route_handlers=[asset], **OPEN)
