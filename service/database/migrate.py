@@ -20,7 +20,7 @@ from yoyo.connections import DatabaseURI
 from service.database.installation import OLDEST_TIMESCALEDB
 from service.errors import DatabaseUnavailableError, SettingsError
 from service.settings import Settings
-from service.templates import render
+from service.database.templates import render
 
 log = logging.getLogger(__name__)
 

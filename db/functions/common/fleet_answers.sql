@@ -24,9 +24,9 @@ BEGIN
     RETURN QUERY
         -- Two streams, two processes: the planner may sum each in a worker of its own.
         WITH energy AS MATERIALIZED (
-            SELECT true AS is_meter, m.device_id, m.kwh FROM engine.meter_sums(p_from, p_to, NULL, NULL, true) AS m
+            SELECT true AS is_meter, m.device_id, sum(m.kwh) AS kwh FROM engine.meter_sums(p_from, p_to, NULL, NULL, true) AS m GROUP BY m.device_id
             UNION ALL
-            SELECT false, v.device_id, v.kwh FROM engine.vehicle_sums(p_from, p_to, NULL, NULL, true) AS v
+            SELECT false, v.device_id, sum(v.kwh) FROM engine.vehicle_sums(p_from, p_to, NULL, NULL, true) AS v GROUP BY v.device_id
         ), ac AS MATERIALIZED (
             SELECT a.vehicle_id, sum(a.kwh) AS kwh
             FROM (

@@ -12,31 +12,46 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     c_tick CONSTANT interval := '1 microsecond';
-    v_horizon engine.horizon := engine.horizon_of(p_stream);
-    v_width_from interval := engine.finest_rollup(v_horizon, p_from, p_quarters);
-    v_width_to interval := engine.finest_rollup(v_horizon, p_to, p_quarters);
-    v_quarters_from timestamptz := least(date_bin(v_width_from, p_from + v_width_from - c_tick, 'epoch'), p_to);
-    v_quarters_to timestamptz := greatest(v_quarters_from, date_bin(v_width_to, least(p_to, v_horizon.rolled_up_before), 'epoch'));
-    v_hours_from timestamptz := least(date_bin('1 hour', v_quarters_from + interval '1 hour' - c_tick, 'epoch'), v_quarters_to);
-    v_hours_to timestamptz := greatest(v_hours_from, date_bin('1 hour', v_quarters_to, 'epoch'));
-    v_days_from timestamptz := CASE WHEN p_days THEN least(date_bin('1 day', v_hours_from + interval '1 day' - c_tick, 'epoch'), v_hours_to) ELSE v_hours_to END;
-    v_days_to timestamptz := greatest(v_days_from, date_bin('1 day', v_hours_to, 'epoch'));
+    v_horizon record;
+    v_finest interval;
+    v_quarters_from timestamptz;
+    v_quarters_to timestamptz;
+    v_hours_from timestamptz;
+    v_hours_to timestamptz;
+    v_days_from timestamptz;
+    v_days_to timestamptz;
 BEGIN
+    SELECT h.history_from, h.rolled_up_before, greatest(h.quarters_from, now() - r.keep) AS quarters_from
+    INTO STRICT v_horizon
+    FROM engine.horizon AS h
+    JOIN engine.retention AS r ON r.relation = p_stream || '_telemetry_15min'
+    WHERE h.stream = p_stream;
+    v_finest := CASE WHEN p_from >= v_horizon.quarters_from AND (p_quarters OR p_from < v_horizon.history_from) THEN '15 minutes' ELSE '1 hour' END;
+    v_quarters_from := least(date_bin(v_finest, p_from + v_finest - c_tick, 'epoch'), p_to);
+    v_finest := CASE WHEN p_to >= v_horizon.quarters_from AND (p_quarters OR p_to < v_horizon.history_from) THEN '15 minutes' ELSE '1 hour' END;
+    v_quarters_to := greatest(v_quarters_from, date_bin(v_finest, least(p_to, v_horizon.rolled_up_before), 'epoch'));
+    v_hours_from := least(date_bin('1 hour', v_quarters_from + interval '1 hour' - c_tick, 'epoch'), v_quarters_to);
+    v_hours_to := greatest(v_hours_from, date_bin('1 hour', v_quarters_to, 'epoch'));
+    v_days_from := date_bin('1 day', v_hours_from + interval '1 day' - c_tick, 'epoch');
+    v_days_to := date_bin('1 day', v_hours_to, 'epoch');
+    IF v_days_from >= v_days_to OR NOT p_days THEN
+        v_days_from := v_hours_to;
+        v_days_to := v_hours_to;
+    END IF;
     RETURN QUERY
         SELECT p.source, p.part_from, p.part_to
         FROM (
             VALUES
                 ('reading', p_from, v_quarters_from), ('15min', v_quarters_from, v_hours_from),
                 ('hour', v_hours_from, v_days_from), ('day', v_days_from, v_days_to), ('hour', v_days_to, v_hours_to),
-                ('15min', v_hours_to, v_quarters_to), ('reading', v_quarters_to, p_to)
+                ('15min', v_hours_to, v_quarters_to), ('reading', v_quarters_to, p_to),
+                ('stale hour', v_quarters_from, v_quarters_to), ('stale day', v_days_from, v_days_to)
         ) AS p (source, part_from, part_to)
-        WHERE p.part_from < p.part_to
-        UNION ALL
-        SELECT p.source, p.part_from, p.part_to
-        FROM (VALUES ('stale hour', v_quarters_from, v_quarters_to), ('stale day', v_days_from, v_days_to)) AS p (source, part_from, part_to)
-        WHERE EXISTS (
-            SELECT FROM engine.stale_hour AS s
-            WHERE s.stream = p_stream AND s.bucket > p.part_from - interval '1 hour' AND s.bucket < p.part_to
+        WHERE p.part_from < p.part_to AND (
+            p.source NOT LIKE 'stale%' OR EXISTS (
+                SELECT FROM engine.stale_hour AS s
+                WHERE s.stream = p_stream AND s.bucket > p.part_from - interval '1 hour' AND s.bucket < p.part_to
+            )
         );
 END
 $$;
@@ -51,21 +66,6 @@ AS $$
     SELECT h FROM engine.horizon AS h WHERE h.stream = p_stream
 $$;
 COMMENT ON FUNCTION engine.horizon_of(text) IS 'The limits of a stream between dropped, rolled-up and raw history';
-
-CREATE OR REPLACE FUNCTION engine.finest_rollup(p_horizon engine.horizon, p_edge timestamptz, p_quarters boolean)
-RETURNS interval
-LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE
-        WHEN NOT p_quarters AND p_edge >= (p_horizon).history_from THEN interval '1 hour'
-        WHEN p_edge < (p_horizon).quarters_from THEN interval '1 hour'
-        WHEN p_edge < now() - engine.keep_interval((p_horizon).stream || '_telemetry_15min') THEN interval '1 hour'
-        ELSE interval '15 minutes'
-    END
-$$;
-COMMENT ON FUNCTION engine.finest_rollup(engine.horizon, timestamptz, boolean) IS
-    'Width of the finest rollup that the edge of a period may be summed from: 15 minutes, or an hour where quarters are not wanted or not kept';
 
 CREATE OR REPLACE FUNCTION engine.period_start(p_hours integer, p_period_end timestamptz)
 RETURNS timestamptz

@@ -6,43 +6,30 @@ CREATE OR REPLACE FUNCTION engine.{stream}_sums(
 RETURNS SETOF engine.{stream}_sums
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000000
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    p record;
 BEGIN
-    RETURN QUERY
-        WITH part AS MATERIALIZED (
-            SELECT * FROM engine.split_period('{stream}', p_from, p_to, p_device_id IS NULL, p_width IS NULL)
-        )
-        SELECT
-            s.device_id, s.bucket, sum(s.readings_count)::bigint,
-            sum(s.sum_{measure}),
-            min(s.min_{measure}),
-            max(s.max_{measure}),
-            sum(s.kwh)
-        FROM (
-            SELECT s.* FROM part AS p CROSS JOIN LATERAL
-                engine.{stream}_reading_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only) AS s WHERE p.source = 'reading'
-            UNION ALL
-            SELECT s.* FROM part AS p CROSS JOIN LATERAL
-                engine.{stream}_15min_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only) AS s WHERE p.source = '15min'
-            UNION ALL
-            SELECT s.* FROM part AS p CROSS JOIN LATERAL
-                engine.{stream}_hourly_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only) AS s WHERE p.source = 'hour'
-            UNION ALL
-            SELECT s.* FROM part AS p CROSS JOIN LATERAL
-                engine.{stream}_daily_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only) AS s WHERE p.source = 'day'
-            UNION ALL
-            SELECT s.* FROM part AS p CROSS JOIN LATERAL
-                engine.{stream}_stale_hour_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only) AS s WHERE p.source = 'stale hour'
-            UNION ALL
-            SELECT s.* FROM part AS p CROSS JOIN LATERAL
-                engine.{stream}_stale_day_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only) AS s WHERE p.source = 'stale day'
-        ) AS s
-        GROUP BY s.device_id, s.bucket;
+    FOR p IN SELECT * FROM engine.split_period('{stream}', p_from, p_to, p_device_id IS NULL, p_width IS NULL) LOOP
+        CASE p.source
+            WHEN 'reading' THEN
+                RETURN QUERY SELECT * FROM engine.{stream}_reading_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+            WHEN '15min' THEN
+                RETURN QUERY SELECT * FROM engine.{stream}_15min_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+            WHEN 'hour' THEN
+                RETURN QUERY SELECT * FROM engine.{stream}_hourly_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+            WHEN 'day' THEN
+                RETURN QUERY SELECT * FROM engine.{stream}_daily_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+            WHEN 'stale hour' THEN
+                RETURN QUERY SELECT * FROM engine.{stream}_stale_hour_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+            WHEN 'stale day' THEN
+                RETURN QUERY SELECT * FROM engine.{stream}_stale_day_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+        END CASE;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION engine.{stream}_sums(timestamptz, timestamptz, text, interval, boolean) IS
-    'Sums of {stream} readings over [from, to): of one device, or of all when device_id is null; without a width a row a device, with one a row a bucket of that width; energy_only leaves count and measures null. Equals the same sums over raw history at any moment; no row where there is no reading';
+    'Sums of {stream} readings over [from, to): of one device, or of all when device_id is null; without a width for each device, with one for each bucket of that width; energy_only leaves count and measures null. The rows of a device or bucket add up, and equal the same sums over raw history at any moment; no row where there is no reading';
 
 CREATE OR REPLACE FUNCTION engine.{stream}_reading_sums(
     p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean

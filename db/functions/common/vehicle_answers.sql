@@ -7,14 +7,15 @@ RETURNS TABLE (meter_id text, mapped_from timestamptz, mapped_to timestamptz, bu
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT m.meter_id, greatest(m.valid_from, p_from), least(m.valid_to, p_to), s.bucket, s.readings_count, s.kwh
-    FROM public.device_mapping AS m
-    LEFT JOIN LATERAL engine.meter_sums(
-        greatest(m.valid_from, p_from), least(m.valid_to, p_to), m.meter_id, p_width, false
-    ) AS s ON true
-    WHERE m.vehicle_id = p_vehicle_id
-        AND m.valid_from < p_to AND m.valid_to > p_from
-        AND (p_meter_id IS NULL OR m.meter_id = p_meter_id)
+    SELECT m.meter_id, m.mapped_from, m.mapped_to, s.bucket, sum(s.readings_count)::bigint, sum(s.kwh)
+    FROM (
+        SELECT d.meter_id, greatest(d.valid_from, p_from) AS mapped_from, least(d.valid_to, p_to) AS mapped_to
+        FROM public.device_mapping AS d
+        WHERE d.vehicle_id = p_vehicle_id AND d.valid_from < p_to AND d.valid_to > p_from
+            AND (p_meter_id IS NULL OR d.meter_id = p_meter_id)
+    ) AS m
+    LEFT JOIN LATERAL engine.meter_sums(m.mapped_from, m.mapped_to, m.meter_id, p_width, false) AS s ON true
+    GROUP BY m.meter_id, m.mapped_from, m.mapped_to, s.bucket
 $$;
 COMMENT ON FUNCTION engine.vehicle_meter_sums(text, timestamptz, timestamptz, interval, text) IS
     'AC energy (kWh) and readings of a vehicle''s meters while they were mapped to it, a row a mapping and bucket of that width (without one: a row a mapping), null where a mapping saw no reading';
@@ -46,12 +47,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_start timestamptz := engine.period_start(p_hours, p_period_end);
-    v_dc engine.vehicle_sums;
+    v_dc record;
     v_ac record;
     v_ratio numeric;
 BEGIN
-    SELECT * INTO v_dc FROM engine.vehicle_sums(v_start, p_period_end, p_vehicle_id, NULL, false);
-    IF NOT FOUND THEN
+    SELECT sum(s.readings_count)::bigint AS readings, sum(s.kwh) AS kwh, sum(s.sum_battery_temp) AS sum_temp,
+        min(s.min_battery_temp) AS min_temp, max(s.max_battery_temp) AS max_temp
+    INTO v_dc
+    FROM engine.vehicle_sums(v_start, p_period_end, p_vehicle_id, NULL, false) AS s;
+    IF v_dc.readings IS NULL THEN
         RETURN;
     END IF;
     SELECT sum(s.readings_count) AS readings, sum(s.kwh) AS kwh,
@@ -62,11 +66,10 @@ BEGIN
     v_ratio := engine.efficiency_ratio(v_ac.kwh, v_dc.kwh);
     RETURN QUERY SELECT
         p_vehicle_id, v_start, p_period_end, v_ac.kwh, v_dc.kwh, v_ratio, engine.efficiency_status(v_ratio),
-        round(v_dc.sum_battery_temp / v_dc.readings_count, 4), v_dc.max_battery_temp, v_dc.min_battery_temp,
-        v_dc.readings_count, v_ac.meter_id, engine.efficiency_warning(v_ratio),
+        round(v_dc.sum_temp / v_dc.readings, 4), v_dc.max_temp, v_dc.min_temp, v_dc.readings, v_ac.meter_id, engine.efficiency_warning(v_ratio),
         jsonb_build_object(
             'meter', round(coalesce(v_ac.readings, 0) / v_ac.mapped_minutes, 4),
-            'vehicle', round(v_dc.readings_count / (60.0 * p_hours), 4)
+            'vehicle', round(v_dc.readings / (60.0 * p_hours), 4)
         );
 END
 $$;
@@ -94,14 +97,18 @@ BEGIN
     RETURN QUERY
         SELECT
             coalesce(ac.bucket, dc.bucket), ac.kwh, dc.kwh, engine.efficiency_ratio(ac.kwh, dc.kwh),
-            round(dc.sum_battery_temp / dc.readings_count, 4)
+            round(dc.sum_temp / dc.readings, 4)
         FROM (
             SELECT s.bucket, sum(s.kwh) AS kwh
             FROM engine.vehicle_meter_sums(p_vehicle_id, v_start, p_period_end, '1 hour') AS s
             WHERE s.bucket IS NOT NULL
             GROUP BY s.bucket
         ) AS ac
-        FULL JOIN engine.vehicle_sums(v_start, p_period_end, p_vehicle_id, '1 hour', false) AS dc ON dc.bucket = ac.bucket
+        FULL JOIN (
+            SELECT s.bucket, sum(s.kwh) AS kwh, sum(s.sum_battery_temp) AS sum_temp, sum(s.readings_count) AS readings
+            FROM engine.vehicle_sums(v_start, p_period_end, p_vehicle_id, '1 hour', false) AS s
+            GROUP BY s.bucket
+        ) AS dc ON dc.bucket = ac.bucket
         ORDER BY 1;
 END
 $$;
