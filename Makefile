@@ -48,16 +48,16 @@ test-faults: install-dev ## kill, hang and overload the service and its database
 		{ echo "Error: this needs Docker with its compose plugin; without it, 'make run' starts all on this machine" >&2; exit 1; }
 
 .PHONY: up
-up: .docker .env-password ## start the service with TimescaleDB in containers
+up: .docker .env-secrets ## start the service with TimescaleDB in containers
 	docker compose up --build --detach --wait
 
 .PHONY: dashboards
-dashboards: .docker .env-password ## start the same with Prometheus and Grafana (http://127.0.0.1:3001)
+dashboards: .docker .env-secrets ## start the same with Prometheus and Grafana (http://127.0.0.1:3001)
 	docker compose --profile dashboards up --build --detach --wait
 	@echo "Grafana: http://$$(docker compose --profile dashboards port grafana 3000), user admin, GRAFANA_PASSWORD in .env"
 
-.PHONY: .env-password
-.env-password:
+.PHONY: .env-secrets
+.env-secrets:
 	@for name in DB_PASSWORD ANALYST_PASSWORD GRAFANA_PASSWORD; do \
 		grep -qs "^$$name=" .env || (umask 077; printf '%s=%s\n' $$name \
 			"$$(LC_ALL=C tr -dc 'a-zA-Z0-9' < /dev/urandom | head -c 32)" >> .env); done
@@ -90,9 +90,9 @@ retention-set: install ## keep rows for a time: TABLE=meter_telemetry_history KE
 columnstore-set: install ## move history to the columnstore after a time: AFTER='3 days'
 	@$(ENGINE) columnstore-set -- '$(AFTER)'
 
-.PHONY: policies
-policies: install ## show every job with its last run, next run and failures
-	@$(ENGINE) policies
+.PHONY: jobs
+jobs: install ## show every job with its last run, next run and failures
+	@$(ENGINE) jobs
 
 .PHONY: backup
 backup: install ## write the database to a file, while the service runs: FILE=engine.backup

@@ -1,4 +1,4 @@
-"""Metrics: what became of readings, commits, queues, the pool, the rollups; over all workers, and all in the README."""
+"""Metrics: what became of readings, commits, queues, the pool, the rollups; over all workers, and all in docs/operate.md."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from fix_service import ago, client_of, meter_reading, now, send, vehicle_reading, wait_until
+from pages import PAGES
 from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from staging import ingest, meter, refresh
@@ -22,7 +23,6 @@ from staging import ingest, meter, refresh
 from service.app import create_app
 from service.database.cluster import command_line
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
 PATH = "/v1/telemetry"
 
 
@@ -183,10 +183,10 @@ def test_many_may_scrape_at_once(client):
         assert list(pool.map(lambda _: client.get("/metrics").status_code, range(40))) == [200] * 40
 
 
-def test_the_readme_lists_every_metric_and_no_other(client):
+def test_the_documentation_lists_every_metric_and_no_other(client):
     client.post(PATH, json=meter_reading())
     told = set(re.findall(r"^# TYPE (\S+)", client.get("/metrics").text, re.MULTILINE))
-    listed = set(re.findall(r"^\| `(ev_engine_\w+)", README, re.MULTILINE))
+    listed = set(re.findall(r"^\| `(ev_engine_\w+)", PAGES["docs/operate.md"], re.MULTILINE))
     assert listed == told
 
 

@@ -1,4 +1,4 @@
-"""make retention, retention-set, columnstore-set and policies: what they show, change and refuse."""
+"""make retention, retention-set, columnstore-set and jobs: what they show, change and refuse."""
 
 from __future__ import annotations
 
@@ -200,8 +200,8 @@ def test_the_columnstore_is_refused_where_there_is_none(refused):
 
 
 @pytest.mark.edition("timescale", reason="its jobs are TimescaleDB's")
-def test_policies_shows_timescales_jobs(told):
-    lines = told("policies").splitlines()
+def test_jobs_shows_timescales_jobs(told):
+    lines = told("jobs").splitlines()
     assert lines[0].split() == [
         *["job", "relation", "every"],
         *["last", "run", "outcome", "next", "run", "runs", "failures", "latest", "error"],
@@ -221,11 +221,11 @@ class TestUpkeep:
         return connection.execute("SELECT last_succeeded, runs, failures, last_error FROM engine.policies()").fetchone()
 
     def test_runs_are_kept_account_of(self, told, connection):
-        assert "no job has run yet" in told("policies")
+        assert "no job has run yet" in told("jobs")
         connection.execute("CALL engine.run_upkeep()")
         connection.execute("CALL engine.run_upkeep()")
         assert self.policy(connection) == (True, 2, 0, None)
-        assert re.search(r"apply_retention +- +01:00:00 .* succeeded .* 2 +0 +-", told("policies"))
+        assert re.search(r"apply_retention +- +01:00:00 .* succeeded .* 2 +0 +-", told("jobs"))
 
     def test_a_failure_is_shown_until_a_run_succeeds(self, client, connection, connect):
         wait_until(lambda: self.policy(connection) == (True, 1, 0, None))
@@ -242,4 +242,4 @@ class TestUpkeep:
 
 def test_every_target_is_in_make_help(told):
     listed = {line.split()[0] for line in told("help").splitlines()}
-    assert listed >= {"retention", "retention-set", "columnstore-set", "policies", "backup", "restore"}
+    assert listed >= {"retention", "retention-set", "columnstore-set", "jobs", "backup", "restore"}
