@@ -4,21 +4,23 @@ CREATE OR REPLACE FUNCTION engine.vehicle_meter_sums(
     p_vehicle_id text, p_from timestamptz, p_to timestamptz, p_width interval, p_meter_id text DEFAULT NULL
 )
 RETURNS TABLE (meter_id text, mapped_from timestamptz, mapped_to timestamptz, bucket timestamptz, readings_count bigint, kwh numeric)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT m.meter_id, m.mapped_from, m.mapped_to, s.bucket, sum(s.readings_count)::bigint, sum(s.kwh)
-    FROM (
-        SELECT d.meter_id, greatest(d.valid_from, p_from) AS mapped_from, least(d.valid_to, p_to) AS mapped_to
-        FROM public.device_mapping AS d
-        WHERE d.vehicle_id = p_vehicle_id AND d.valid_from < p_to AND d.valid_to > p_from
-            AND (p_meter_id IS NULL OR d.meter_id = p_meter_id)
-    ) AS m
-    LEFT JOIN LATERAL engine.meter_sums(m.mapped_from, m.mapped_to, m.meter_id, p_width, false) AS s ON true
-    GROUP BY m.meter_id, m.mapped_from, m.mapped_to, s.bucket
+BEGIN
+    RETURN QUERY
+        SELECT m.meter_id, greatest(m.valid_from, p_from), least(m.valid_to, p_to), s.bucket, s.readings_count, s.kwh
+        FROM public.device_mapping AS m
+        LEFT JOIN LATERAL engine.meter_sums(
+            greatest(m.valid_from, p_from), least(m.valid_to, p_to), m.meter_id, p_width, false
+        ) AS s ON true
+        WHERE m.vehicle_id = p_vehicle_id
+            AND m.valid_from < p_to AND m.valid_to > p_from
+            AND (p_meter_id IS NULL OR m.meter_id = p_meter_id);
+END
 $$;
 COMMENT ON FUNCTION engine.vehicle_meter_sums(text, timestamptz, timestamptz, interval, text) IS
-    'AC energy (kWh) and readings of a vehicle''s meters while they were mapped to it, a row a mapping and bucket of that width (without one: a row a mapping), null where a mapping saw no reading';
+    'AC energy (kWh) and readings of a vehicle''s meters while they were mapped to it, in buckets of that width if there is one; rows of a mapping and bucket add up; null where a mapping saw no reading';
 
 CREATE OR REPLACE FUNCTION public.vehicle_performance(
     p_vehicle_id text,
@@ -62,7 +64,11 @@ BEGIN
         sum(extract(epoch FROM s.mapped_to - s.mapped_from)) / 60 AS mapped_minutes,
         (array_agg(s.meter_id ORDER BY s.mapped_to DESC, s.mapped_from DESC, s.meter_id))[1] AS meter_id
     INTO v_ac
-    FROM engine.vehicle_meter_sums(p_vehicle_id, v_start, p_period_end, NULL, p_meter_id) AS s;
+    FROM (
+        SELECT m.meter_id, m.mapped_from, m.mapped_to, sum(m.readings_count) AS readings_count, sum(m.kwh) AS kwh
+        FROM engine.vehicle_meter_sums(p_vehicle_id, v_start, p_period_end, NULL, p_meter_id) AS m
+        GROUP BY m.meter_id, m.mapped_from, m.mapped_to
+    ) AS s;
     v_ratio := engine.efficiency_ratio(v_ac.kwh, v_dc.kwh);
     RETURN QUERY SELECT
         p_vehicle_id, v_start, p_period_end, v_ac.kwh, v_dc.kwh, v_ratio, engine.efficiency_status(v_ratio),
