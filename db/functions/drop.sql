@@ -6,7 +6,8 @@ DROP FUNCTION IF EXISTS
     public.fleet_efficiency(integer, timestamptz),
     public.fleet_overview(),
     public.vehicle_energy(timestamptz, timestamptz),
-    public.fleet_trend(timestamptz, timestamptz);
+    public.fleet_trend(timestamptz, timestamptz),
+    public.whole_hours(timestamptz, timestamptz);
 DO $$
 DECLARE
     v_routine text;
@@ -14,7 +15,7 @@ BEGIN
     -- All but what belongs to a type.
     FOR v_routine IN
         SELECT p.oid::regprocedure::text FROM pg_proc AS p
-        WHERE p.pronamespace = 'engine'::regnamespace
+        WHERE p.pronamespace = to_regnamespace('engine')
             AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
     LOOP
         EXECUTE 'DROP ROUTINE IF EXISTS ' || v_routine || ' CASCADE';

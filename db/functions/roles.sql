@@ -51,6 +51,7 @@ GRANT EXECUTE ON FUNCTION
     public.vehicle_energy(timestamptz, timestamptz),
     public.fleet_efficiency(integer, timestamptz),
     public.fleet_trend(timestamptz, timestamptz),
+    public.whole_hours(timestamptz, timestamptz),
     public.fleet_overview()
 TO analyst, ev_engine;
 

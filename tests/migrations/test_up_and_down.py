@@ -15,7 +15,7 @@ from staging import assert_rollups_are_exact, ingest, meter, refresh, vehicle
 from service.database.migrate import migrate, rollback
 from service.errors import DatabaseUnavailableError, SettingsError
 
-MIGRATIONS = ["0001.foundation", "0002.history", "0003.rollups"]
+MIGRATIONS = ["0001.foundation", "0002.history", "0003.rollups", "0004.horizon", "0005.quarters"]
 
 
 def session(url: str) -> psycopg.Connection:
@@ -71,7 +71,7 @@ def test_up_and_all_the_way_down_leaves_nothing(empty_database_url, edition):
 
 def test_step_by_step_down_undoes_one_at_a_time(empty_database_url, edition):
     migrate(empty_database_url, edition)
-    for count in (2, 1, 0):
+    for count in range(len(MIGRATIONS) - 1, -1, -1):
         assert rollback(empty_database_url) == [MIGRATIONS[count]]
         assert applied(empty_database_url) == MIGRATIONS[:count]
     assert rollback(empty_database_url) == []

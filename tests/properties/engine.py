@@ -340,7 +340,11 @@ class Engine:
     def check_rollups(self) -> None:
         """Hold the rollups against the model; true right after a refresh."""
         for stream in ("meter", "vehicle"):
-            for name, width in (("hourly", timedelta(hours=1)), ("daily", timedelta(days=1))):
+            for name, width in (
+                ("15min", timedelta(minutes=15)),
+                ("hourly", timedelta(hours=1)),
+                ("daily", timedelta(days=1)),
+            ):
                 relation = sql.Identifier(f"{stream}_telemetry_{name}")
                 cursor = self.connection.execute(sql.SQL("SELECT * FROM {}").format(relation))
                 assert cursor.description is not None
@@ -421,8 +425,10 @@ _RESET_TIMESCALE = """
 TRUNCATE public.meter_telemetry_history, public.vehicle_telemetry_history;
 TRUNCATE public.meter_telemetry_daily;
 TRUNCATE public.meter_telemetry_hourly;
+TRUNCATE public.meter_telemetry_15min;
 TRUNCATE public.vehicle_telemetry_daily;
 TRUNCATE public.vehicle_telemetry_hourly;
+TRUNCATE public.vehicle_telemetry_15min;
 DELETE FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log;
 UPDATE _timescaledb_catalog.continuous_aggs_invalidation_threshold SET watermark = -210866803200000000;
 UPDATE _timescaledb_catalog.continuous_aggs_watermark SET watermark = -210866803200000000;
@@ -430,15 +436,14 @@ DELETE FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_lo
 INSERT INTO _timescaledb_catalog.continuous_aggs_materialization_invalidation_log
     (materialization_id, lowest_modified_value, greatest_modified_value)
 SELECT c.mat_hypertable_id, -9223372036854775808, 9223372036854775807 FROM _timescaledb_catalog.continuous_agg AS c;
-UPDATE engine.horizon SET promised_before = '-infinity', rolled_up_before = '-infinity', day_totals_after = '-infinity';
+UPDATE engine.horizon SET late_before = '-infinity', rolled_up_before = '-infinity';
 """
 _RESET_POSTGRES = """
 TRUNCATE public.meter_telemetry_history, public.vehicle_telemetry_history;
 UPDATE engine.horizon SET rolled_up_before = 'infinity';
 """
 _RESET = """
-UPDATE engine.horizon
-SET trusted = true, claimed = false, meter_history_from = '-infinity', vehicle_history_from = '-infinity';
+UPDATE engine.horizon SET accepted_from = '-infinity', history_from = '-infinity', quarters_from = '-infinity';
 TRUNCATE engine.meter_state, engine.vehicle_state, engine.stale_hour, public.device_mapping;
 UPDATE engine.settings SET fleet_timezone = 'UTC';
 """

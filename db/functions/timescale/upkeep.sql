@@ -37,24 +37,48 @@ $$;
 COMMENT ON PROCEDURE engine.refresh_rollups(integer, jsonb) IS
     'Job: rolls up the quarters of an hour that ended more than 10 minutes ago and, newest first, the stale hours; config {"budget": interval} limits a run';
 
+-- In steps, so that a long history is rolled up in transactions of a bearable size, each of which counts at once, and so
+-- that the rows of a bucket lie together.
 CREATE OR REPLACE PROCEDURE engine.refresh_stream(p_stream text)
 LANGUAGE plpgsql
 AS $$
 DECLARE
     v_horizon engine.horizon;
+    v_from timestamptz;
+    v_until timestamptz;
 BEGIN
     SELECT * INTO STRICT v_horizon FROM engine.horizon AS h WHERE h.stream = p_stream;
-    CALL engine.refresh_period(p_stream, v_horizon.rolled_up_before, v_horizon.late_before, false);
-    -- Somebody may have deleted history meanwhile: then the next run starts from where that left the horizon.
-    UPDATE engine.horizon SET
-        rolled_up_before = v_horizon.late_before,
-        quarters_from = least(quarters_from, date_bin('1 hour', v_horizon.rolled_up_before, 'epoch'))
-    WHERE stream = p_stream AND deletions = v_horizon.deletions AND rolled_up_before < v_horizon.late_before;
+    v_from := v_horizon.rolled_up_before;
+    LOOP
+        v_until := least(
+            v_horizon.late_before,
+            date_bin('6 hours', greatest(v_from, coalesce(engine.oldest_chunk(p_stream), v_horizon.late_before)), 'epoch') + interval '6 hours'
+        );
+        CALL engine.refresh_period(p_stream, v_from, v_until, false);
+        -- Somebody may have deleted history meanwhile: then the next run starts from where that left the horizon.
+        UPDATE engine.horizon SET
+            rolled_up_before = v_until,
+            quarters_from = least(quarters_from, date_bin('1 hour', v_horizon.rolled_up_before, 'epoch'))
+        WHERE stream = p_stream AND deletions = v_horizon.deletions;
+        EXIT WHEN NOT FOUND OR v_until = v_horizon.late_before;
+        COMMIT;
+        v_from := v_until;
+    END LOOP;
     COMMIT;
 END
 $$;
 COMMENT ON PROCEDURE engine.refresh_stream(text) IS
     'Rolls up what a stream owes up to late_before, and lets answers use it';
+
+CREATE OR REPLACE FUNCTION engine.oldest_chunk(p_stream text)
+RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT min(c.range_start) FROM timescaledb_information.chunks AS c
+    WHERE c.hypertable_schema = 'public' AND c.hypertable_name = p_stream || '_telemetry_history'
+$$;
+COMMENT ON FUNCTION engine.oldest_chunk(text) IS 'Start of the oldest chunk of a stream''s history; null without one';
 
 CREATE OR REPLACE PROCEDURE engine.refresh_stale_hours(p_stream text, p_deadline timestamptz)
 LANGUAGE plpgsql
