@@ -20,8 +20,7 @@ BEGIN
     -- A session lock: one refresh at a time, over all the transactions below.
     PERFORM pg_advisory_lock('engine.horizon'::regclass::oid::integer, 1);
     UPDATE engine.horizon SET late_before = greatest(v_until, late_before);
-    -- An hour under way is rolled up again once it has ended: it may get more late readings.
-    UPDATE engine.stale_hour SET claimed = true WHERE NOT claimed AND bucket <= v_until - interval '1 hour';
+    UPDATE engine.stale_hour SET claimed = true WHERE NOT claimed;
     COMMIT;
     PERFORM engine.await_writers();
     COMMIT;
@@ -94,7 +93,7 @@ BEGIN
         ORDER BY h.bucket DESC
     ) LOOP
         EXIT WHEN clock_timestamp() > p_deadline;
-        CALL engine.refresh_period(p_stream, v_bucket, v_bucket + interval '1 hour', true);
+        CALL engine.refresh_period(p_stream, v_bucket, least(v_bucket + interval '1 hour', v_until), true);
         v_done := v_done || v_bucket;
     END LOOP;
     -- A day under way is left to the real-time part: once refreshed, its later hours would wait for its end.
