@@ -67,7 +67,8 @@ def is_long(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def chosen_installation(edition: str, request: pytest.FixtureRequest) -> Installation:
     """The PostgreSQL that the engine itself would choose for the edition."""
-    timescale = next((found for found in installation.system_installations() if found.timescaledb), None)
+    fitting = (found for found in installation.system_installations() if found.timescaledb)
+    timescale = max(fitting, key=lambda found: found.major, default=None)
     is_short = request.config.getoption("--repetitions") is None and not request.config.getoption("--edition")
     if is_short and timescale and edition == "postgres":
         pytest.skip("faults are injected on one edition here; on both by make test-faults")
@@ -75,7 +76,7 @@ def chosen_installation(edition: str, request: pytest.FixtureRequest) -> Install
         chosen = timescale
         reason = "no TimescaleDB Community is installed on this machine, and a container's processes cannot be frozen"
     else:
-        chosen, reason = installation.wheel_installation(), "the wheel's PostgreSQL is not installed"
+        chosen, reason = next(iter(installation.wheel_installations()), None), "the wheel's PostgreSQL is not installed"
     if chosen is None:
         request.config.stash[OUTCOMES].setdefault(edition, Outcome(False, reason))
         pytest.skip(reason)
