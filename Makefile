@@ -34,9 +34,6 @@ $(VENV)/.installed-dev: $(VENV)/.installed-simulate requirements-dev.txt
 .PHONY: install
 install: $(VENV)/.installed ## prepare .venv/ with the pinned dependencies and ev-engine
 
-.PHONY: install-simulate
-install-simulate: $(VENV)/.installed-simulate
-
 .PHONY: install-dev
 install-dev: $(VENV)/.installed-dev
 
@@ -117,7 +114,7 @@ restore: install ## make an empty database what a backup holds, and compare: FIL
 	@$(ENGINE) restore '$(or $(FILE),$(error FILE=engine.backup is needed: the file to read))'
 
 .PHONY: simulate
-simulate: install-simulate ## send a simulated fleet to the running service (ARGS='--devices 100')
+simulate: $(VENV)/.installed-simulate ## send a simulated fleet to the running service (ARGS='--devices 100')
 	@$(ENGINE) simulate $(ARGS)
 
 .PHONY: keys-create
