@@ -1,4 +1,8 @@
-"""A private PostgreSQL cluster: made, started, shared and stopped."""
+"""A private PostgreSQL cluster: made, started, shared and stopped.
+
+pg_ctl starts and stops the server, and waits. It is not asked for the status: it takes whatever process has the number
+in postmaster.pid for the server, and after a crash that may be any program, which `pg_ctl stop` would end.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,8 @@ import logging
 import os
 import pwd
 import re
+import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -32,7 +36,7 @@ log = logging.getLogger(__name__)
 
 SERVER_CONF = Path(__file__).resolve().parents[2] / "db" / "server.conf"
 START_SECONDS, ATTACH_SECONDS = 300.0, 30.0  # a start may have to replay max_wal_size of WAL first
-STOP_SECONDS, QUIT_SECONDS = 30.0, 10.0
+STOP_SECONDS = {"fast": 30.0, "immediate": 10.0}
 SOCKET_NAME, SOCKET_LIMIT = ".s.PGSQL.5432", 103  # macOS allows 103 bytes, Linux 107
 
 
@@ -77,8 +81,7 @@ class Cluster:
         self.path = data_dir / installation.cluster_name
         self.lock_path = data_dir / f"{self.path.name}.lock"
         self.log_path = data_dir / f"{self.path.name}.log"
-        self.process: subprocess.Popen[bytes] | None = None  # the server, when we started it
-        self.sockets: Path | None = None  # the folder of its socket, then
+        self.sockets: Path | None = None  # the folder of its socket, when we started it
 
     def url(self, database: str) -> str:
         """Return the URL of a database on the running server."""
@@ -101,11 +104,12 @@ class Cluster:
             if not self._own_or_attach(lock):
                 yield "attached to the server of the process that owns it"
                 return
+            account = self._make()
             try:
-                self._bring_up()
-                yield "started" if self.process else "adopted from an owner that was killed"
+                self._bring_up(account)
+                yield "started" if self.sockets else "adopted from an owner that was killed"
             finally:
-                self._stop()
+                self._stop(account)
 
     def prepare_database(self, name: str) -> None:
         """Create the database when it is missing; bring its TimescaleDB to the installed version."""
@@ -141,20 +145,14 @@ class Cluster:
             )
         return owner
 
-    def _bring_up(self) -> None:
+    def _bring_up(self, account: Account) -> None:
         """Start the server, unless one is left running, and wait until it accepts connections."""
-        account = self._make()
         if self.log_path.exists() and self._postmaster() is None:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
 
         def ready() -> bool:
-            if self.process is not None and self.process.poll() is not None:
-                # A killed postmaster's children need a moment to go; until then its memory is in use.
-                if "shared memory block" not in self._log_tail():
-                    raise DatabaseUnavailableError(f"PostgreSQL did not start.{self._log_tail()}")
-                self.process = None
-            if self.process is None and self._postmaster() is None:
-                self.process = self._start(account)
+            if self._postmaster() is None:
+                self._start(account)
             return self._ready() is not None
 
         if not _wait_until(ready, START_SECONDS):
@@ -176,6 +174,7 @@ class Cluster:
             self._open_wheel()
         if self.path.exists():
             return account
+        log.info("making the database in %s", self.path)
         half = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.data_dir))
         account.own(half)
         for locale in ("C.UTF-8", "C"):
@@ -189,7 +188,7 @@ class Cluster:
             )
             if done.returncode == 0:
                 half.rename(self.path)
-                _sync(self.data_dir)
+                os.sync()
                 return account
         shutil.rmtree(half, ignore_errors=True)
         raise DatabaseUnavailableError(f"initdb could not make {self.path}: {done.stderr.strip()}")
@@ -200,11 +199,8 @@ class Cluster:
         if os.geteuid() != 0 or (root / "bin" / "postgres").stat().st_mode & 0o005 == 0o005:
             return
         log.warning("%s: let the database's user read it (chmod o+rX)", root)
-        for top in (root, root.parent.with_name(f"{root.parent.name}.libs")):
-            for path in [top, *top.rglob("*")]:
-                if path.exists() and not path.is_symlink():
-                    mode = S_IMODE(path.stat().st_mode)
-                    path.chmod(mode | 0o004 | (0o001 if mode & 0o100 else 0))
+        libraries = root.parent.with_name(f"{root.parent.name}.libs")
+        output("chmod", "-R", "o+rX", *(folder for folder in (root, libraries) if folder.exists()))
 
     def _configure(self, account: Account, sockets: Path) -> None:
         memory_mb = _memory_bytes() // 2**20
@@ -230,11 +226,14 @@ class Cluster:
         for name, value in values.items():
             escaped = value.replace("\\", "\\\\").replace("'", "''")
             lines.append(f"{name} = '{escaped}'")
-        # Written beside and moved in: as root, never write through a name that the server's user controls.
-        draft = self.data_dir / f"{self.path.name}.conf"
-        draft.write_text("\n".join(lines) + "\n")
+        self._write(account, "postgresql.conf", "\n".join([*lines, ""]))
+
+    def _write(self, account: Account, name: str, text: str) -> None:
+        # Beside it and moved in: as root, never write through a name that the server's user controls.
+        draft = self.data_dir / f".{self.path.name}-{name}"
+        draft.write_bytes(os.fsencode(text))
         account.own(draft)
-        draft.replace(self.path / "postgresql.conf")
+        draft.replace(self.path / name)
 
     def _make_sockets(self, account: Account) -> Path:
         """Make the folder of the socket: short, private, and ours even in a shared /tmp."""
@@ -255,48 +254,50 @@ class Cluster:
         self.sockets = folder
         return folder
 
-    def _start(self, account: Account) -> subprocess.Popen[bytes]:
-        self._configure(account, self._make_sockets(account))
-        options = account.process_options()
+    def _start(self, account: Account) -> None:
+        sockets = self._make_sockets(account)
+        self._configure(account, sockets)
         stale = self._pid_file()
         if stale and "postgres" not in command_line(int(stale[0])):
-            # After a crash and a reboot that number may belong to any program, and the server would refuse to
-            # start. This is how it is told to ignore one; it still checks that nobody uses the shared memory.
-            options["env"]["PG_GRANDPARENT_PID"] = stale[0]
-        with self.log_path.open("ab") as output:
-            # A session of its own: Ctrl-C in the terminal must not end it before the service has committed.
-            return subprocess.Popen(
-                [self.installation.bindir / "postgres", "-D", self.path],
-                **options,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            # After a crash that number may belong to any program, or to a server that nobody has reaped, and the new
+            # server would refuse to start. It ignores the number of pg_ctl's parent, and still checks that nobody uses
+            # the shared memory.
+            (sockets / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
+            self._write(account, "postmaster.pid", "\n".join([str(os.getpid()), *stale[1:], ""]))
+        # pg_ctl would hand the path to a shell as it is; the command line is what _is_postmaster looks for.
+        options = f"-D {shlex.quote(str(self.path))}"
+        # A killed server's children need a moment to go; until then its memory is in use.
+        if not self._pg_ctl(account, START_SECONDS, "start", "-o", options) and (
+            "shared memory block" not in self._log_tail()
+        ):
+            raise DatabaseUnavailableError(f"PostgreSQL did not start.{self._log_tail()}")
 
-    def _stop(self) -> None:
+    def _stop(self, account: Account) -> None:
         """Stop this cluster's server and no other process; disconnect clients, lose nothing committed."""
         sockets = self.sockets or next(map(Path, self._pid_file()[4:5]), None)
-        if not self._end():
+        for mode, seconds in STOP_SECONDS.items():
+            if self._postmaster() is not None:
+                self._pg_ctl(account, seconds, "stop", f"--mode={mode}")
+        if self._postmaster() is not None:
             log.error("the database server in %s does not stop; the next start adopts it", self.path)
         elif sockets is not None:
             with suppress(OSError):
                 sockets.rmdir()
 
-    def _end(self) -> bool:
-        child = self.process if self.process is not None and self.process.poll() is None else None
-        pid = child.pid if child else self._postmaster()
-        if pid is None:
-            return True
-
-        def gone() -> bool:
-            return child.poll() is not None if child else not self._is_postmaster(pid)
-
-        for sent, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, QUIT_SECONDS)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, sent)
-            if _wait_until(gone, seconds):
-                return True
-        return False
+    def _pg_ctl(self, account: Account, seconds: float, *arguments: str) -> bool:
+        """Have pg_ctl start or stop the server and wait for it; return whether that came about in time."""
+        options = account.process_options()
+        options["env"]["PGDATA"] = str(self.path)
+        with self.log_path.open("ab") as output:
+            # A session of its own: Ctrl-C in the terminal must not end it before the service has committed.
+            done = subprocess.run(
+                [self.installation.bindir / "pg_ctl", *arguments, "--silent", "--wait", f"--timeout={seconds:.0f}"],
+                **options,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return done.returncode == 0
 
     def _pid_file(self) -> list[str]:
         """Return the lines of postmaster.pid: pid, data directory, -, port, socket folder, -, -, status."""
@@ -369,11 +370,3 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
