@@ -18,8 +18,9 @@ import pytest
 from editions import OUTCOMES, REQUIRE_TIMESCALE, Outcome
 from psycopg import Connection, sql
 
+from service.database.configure import apply_settings
 from service.database.location import open_database
-from service.database.migrate import apply_settings, migrate
+from service.database.migrate import migrate
 from service.errors import DatabaseUnavailableError
 from service.settings import Settings
 
