@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import logging
 import os
-import pwd
 import re
 import shlex
 import shutil
@@ -20,15 +19,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from stat import S_IMODE, S_ISDIR
-from typing import IO, Any
+from stat import S_ISDIR
+from typing import IO
 from urllib.parse import quote
 
 import psycopg
 from psycopg import errors, sql
 
+from service.database.account import Account, account_of_servers, owner_of
 from service.database.installation import Installation, output
 from service.errors import DatabaseUnavailableError
 
@@ -38,39 +37,6 @@ SERVER_CONF = Path(__file__).resolve().parents[2] / "db" / "server.conf"
 START_SECONDS, ATTACH_SECONDS = 300.0, 30.0  # a start may have to replay max_wal_size of WAL first
 STOP_SECONDS = {"fast": 30.0, "immediate": 10.0}
 SOCKET_NAME, SOCKET_LIMIT = ".s.PGSQL.5432", 103  # macOS allows 103 bytes, Linux 107
-
-
-@dataclass(frozen=True)
-class Account:
-    """The user that the server runs as: oneself, except that PostgreSQL refuses to run as root."""
-
-    uid: int
-    gid: int
-
-    def process_options(self) -> dict[str, Any]:
-        """Return what makes a subprocess run as this user, without anything of our own environment."""
-        kept = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-        environment = {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}
-        options: dict[str, Any] = {"cwd": "/", "stdin": subprocess.DEVNULL, "env": environment}
-        if os.geteuid() == 0:
-            options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
-        return options
-
-    def own(self, path: Path) -> None:
-        """Give it a path that we made."""
-        if os.geteuid() == 0:
-            os.chown(path, self.uid, self.gid)
-
-    def let_in(self, path: Path) -> None:
-        """Let it pass through the folders above path; as root they may well be closed to it."""
-        if os.geteuid() != 0:
-            return
-        for folder in reversed(path.parents):
-            status = folder.stat()
-            bit = 0o100 if status.st_uid == self.uid else 0o010 if status.st_gid == self.gid else 0o001
-            if not status.st_mode & bit:
-                folder.chmod(S_IMODE(status.st_mode) | bit)
-                log.warning("%s: let the database's user pass through (chmod +x for it, not to read)", folder)
 
 
 class Cluster:
@@ -163,15 +129,11 @@ class Cluster:
         """Make the cluster when it is missing, whole or not at all; return whose it is."""
         for half in self.data_dir.glob(f".{self.path.name}.*"):
             shutil.rmtree(half, ignore_errors=True)
-        if self.path.exists():
-            status = self.path.stat()
-            account = Account(status.st_uid, status.st_gid)
-        else:
-            account = _account()
+        account = owner_of(self.path) if self.path.exists() else account_of_servers()
         account.let_in(self.path)
         account.let_in(self.installation.bindir / "postgres")
         if self.installation.origin == "wheel":
-            self._open_wheel()
+            account.let_read_wheel(self.installation.bindir.parent)
         if self.path.exists():
             return account
         log.info("making the database in %s", self.path)
@@ -192,15 +154,6 @@ class Cluster:
                 return account
         shutil.rmtree(half, ignore_errors=True)
         raise DatabaseUnavailableError(f"initdb could not make {self.path}: {done.stderr.strip()}")
-
-    def _open_wheel(self) -> None:
-        """Let others read the wheel's PostgreSQL, which root's umask may have closed to them."""
-        root = self.installation.bindir.parent
-        if os.geteuid() != 0 or (root / "bin" / "postgres").stat().st_mode & 0o005 == 0o005:
-            return
-        log.warning("%s: let the database's user read it (chmod o+rX)", root)
-        libraries = root.parent.with_name(f"{root.parent.name}.libs")
-        output("chmod", "-R", "o+rX", *(folder for folder in (root, libraries) if folder.exists()))
 
     def _configure(self, account: Account, sockets: Path) -> None:
         memory_mb = _memory_bytes() // 2**20
@@ -264,7 +217,7 @@ class Cluster:
             # the shared memory.
             (sockets / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
             self._write(account, "postmaster.pid", "\n".join([str(os.getpid()), *stale[1:], ""]))
-        # pg_ctl would hand the path to a shell as it is; the command line is what _is_postmaster looks for.
+        # pg_ctl would hand the path to a shell as it is; the command line is what _postmaster looks for.
         options = f"-D {shlex.quote(str(self.path))}"
         # A killed server's children need a moment to go; until then its memory is in use.
         if not self._pg_ctl(account, START_SECONDS, "start", "-o", options) and (
@@ -310,12 +263,9 @@ class Cluster:
     def _postmaster(self) -> int | None:
         """Return the process of this cluster's server, or None when there is none."""
         lines = self._pid_file()
-        if len(lines) < 2 or lines[1] != str(self.path) or not self._is_postmaster(int(lines[0])):
-            return None
-        return int(lines[0])
-
-    def _is_postmaster(self, pid: int) -> bool:
-        return command_line(pid).endswith(f"postgres -D {self.path}")
+        if lines[1:2] == [str(self.path)] and command_line(int(lines[0])).endswith(f"postgres -D {self.path}"):
+            return int(lines[0])
+        return None
 
     def _ready(self) -> list[str] | None:
         """Return postmaster.pid's lines once the server accepts connections."""
@@ -327,23 +277,6 @@ class Cluster:
             lines = self.log_path.read_text(errors="replace").splitlines()[-8:]
             return "\n".join([f" Its log {self.log_path} ends:", *lines])
         return ""
-
-
-def _account() -> Account:
-    if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
-    for name in ("postgres", "ev-engine"):
-        with suppress(KeyError):
-            user = pwd.getpwnam(name)
-            return Account(user.pw_uid, user.pw_gid)
-    if output("useradd", "--system", "--user-group", "--no-create-home", "ev-engine") is None:
-        raise DatabaseUnavailableError(
-            "PostgreSQL does not run as root, and the user ev-engine could not be created: "
-            "create a user named postgres, start as an ordinary user, or set DATABASE_URL"
-        )
-    log.warning("created the system user ev-engine: PostgreSQL does not run as root")
-    user = pwd.getpwnam("ev-engine")
-    return Account(user.pw_uid, user.pw_gid)
 
 
 def _memory_bytes() -> int:
