@@ -1,7 +1,8 @@
 """SQL templates: what holds for both streams, or for each of their rollups, is written once.
 
 A file named `*.stream.sql` is rendered once for each stream, one named `*.rollup.sql` once for each rollup of each stream.
-`{name}` stands for what the tables below say; a line that holds `{measure}` is repeated for each measure of the stream.
+`{name}` stands for what the tables below say; a line that holds `{measure}` is repeated for each measure of the stream, and
+one that ends in `-- vehicles only` is left out for meters.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ _ROLLUPS: tuple[dict[str, str], ...] = (
     {"rollup": "hourly", "width": "1 hour", "width_in_words": "hour", "readings": "60", "stale_width": "1 hour"},
     {"rollup": "daily", "width": "1 day", "width_in_words": "day", "readings": "1440", "stale_width": "1 day"},
 )
+_VEHICLES_ONLY = "-- vehicles only\n"
 _NAME = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -63,5 +65,7 @@ def _fill(text: str, values: Mapping[str, str]) -> str:
 
 def _lines(text: str, values: Mapping[str, str]) -> Iterator[str]:
     for line in text.splitlines(keepends=True):
+        if line.endswith(_VEHICLES_ONLY) and values["stream"] != "vehicle":
+            continue
         for measure in _MEASURES[values["stream"]] if "{measure" in line.replace("{measures}", "") else ({},):
             yield _NAME.sub(lambda match, known={**values, **measure}: known[match[1]], line)

@@ -3,23 +3,18 @@
 -- A meter that serves one vehicle throughout needs no more than its sum; one that changes hands is summed a mapping at a time.
 CREATE OR REPLACE FUNCTION engine.remapped_meter_energy(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (vehicle_id text, kwh numeric)
-LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT m.vehicle_id, sum(s.kwh)
     FROM public.device_mapping AS m
     CROSS JOIN LATERAL engine.meter_sums(greatest(m.valid_from, p_from), least(m.valid_to, p_to), m.meter_id, NULL, true) AS s
     WHERE m.valid_from < p_to AND m.valid_to > p_from AND (m.valid_from > p_from OR m.valid_to < p_to)
     GROUP BY m.vehicle_id
 $$;
-COMMENT ON FUNCTION engine.remapped_meter_energy(timestamptz, timestamptz) IS
-    'AC energy (kWh) for each vehicle of the meters that were mapped to it for a part of [from, to)';
+COMMENT ON FUNCTION engine.remapped_meter_energy(timestamptz, timestamptz) IS 'AC energy (kWh) for each vehicle of the meters that were mapped to it for a part of [from, to)';
 
 CREATE OR REPLACE FUNCTION engine.fleet_energy(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (vehicle_id text, kwh_ac numeric, kwh_dc numeric)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY
         -- Two streams, two processes: the planner may sum each in a worker of its own.
@@ -46,8 +41,7 @@ BEGIN
         SELECT NULL, sum(e.kwh) - coalesce((SELECT sum(ac.kwh) FROM ac), 0), NULL FROM energy AS e WHERE e.is_meter;
 END
 $$;
-COMMENT ON FUNCTION engine.fleet_energy(timestamptz, timestamptz) IS
-    'AC and DC energy (kWh) of every vehicle over [from, to), null where nothing was received; the row without a vehicle holds what meters consumed while mapped to none';
+COMMENT ON FUNCTION engine.fleet_energy(timestamptz, timestamptz) IS 'AC and DC energy (kWh) of every vehicle over [from, to), null where nothing was received; the row without a vehicle holds what meters consumed while mapped to none';
 
 CREATE OR REPLACE FUNCTION public.vehicle_energy(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (
@@ -56,10 +50,7 @@ RETURNS TABLE (
     total_kwh_delivered_dc numeric,
     efficiency_ratio numeric,
     efficiency_status text
-)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM engine.check_period(p_from, p_to);
     RETURN QUERY
@@ -70,8 +61,7 @@ BEGIN
         WHERE e.vehicle_id IS NOT NULL;
 END
 $$;
-COMMENT ON FUNCTION public.vehicle_energy(timestamptz, timestamptz) IS
-    'Energy (kWh) and efficiency of every vehicle over [from, to), in no order: AC is what its meters consumed while mapped to it, null where nothing was received';
+COMMENT ON FUNCTION public.vehicle_energy(timestamptz, timestamptz) IS 'Energy (kWh) and efficiency of every vehicle over [from, to), in no order: AC is what its meters consumed while mapped to it, null where nothing was received';
 
 CREATE OR REPLACE FUNCTION public.fleet_efficiency(p_hours integer DEFAULT 24, p_period_end timestamptz DEFAULT now())
 RETURNS TABLE (
@@ -84,10 +74,7 @@ RETURNS TABLE (
     total_energy_loss numeric,
     period_start timestamptz,
     period_end timestamptz
-)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_start timestamptz := engine.period_start(p_hours, p_period_end);
 BEGIN
@@ -111,14 +98,11 @@ BEGIN
         GROUP BY s.id;
 END
 $$;
-COMMENT ON FUNCTION public.fleet_efficiency(integer, timestamptz) IS
-    'Energy (kWh) and efficiency of the fleet over the hours before period_end (start included, end excluded); ratio and loss over vehicles with readings and AC energy, the totals over all that was received';
+COMMENT ON FUNCTION public.fleet_efficiency(integer, timestamptz) IS 'Energy (kWh) and efficiency of the fleet over the hours before period_end (start included, end excluded); ratio and loss over vehicles with readings and AC energy, the totals over all that was received';
 
 CREATE OR REPLACE FUNCTION public.fleet_trend(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (hour timestamptz, kwh_consumed_ac numeric, kwh_delivered_dc numeric)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM engine.check_period(p_from, p_to);
     RETURN QUERY
@@ -132,5 +116,4 @@ BEGIN
         ORDER BY e.bucket;
 END
 $$;
-COMMENT ON FUNCTION public.fleet_trend(timestamptz, timestamptz) IS
-    'Energy (kWh) that was received of the whole fleet over [from, to) by the hour (UTC), oldest first; hours without any reading are left out, and a cut first or last hour counts only what lies inside the period';
+COMMENT ON FUNCTION public.fleet_trend(timestamptz, timestamptz) IS 'Energy (kWh) that was received of the whole fleet over [from, to) by the hour (UTC), oldest first; hours without any reading are left out, and a cut first or last hour counts only what lies inside the period';

@@ -2,11 +2,8 @@
 
 -- A rollup must outlive what it is made from: a refresh, or a recount, of rows whose source is gone would empty it. The
 -- margins cover what goes in whole days and chunks and so stays a little longer than asked.
-CREATE OR REPLACE FUNCTION engine.check_retention(p_relation text, p_keep interval)
-RETURNS void
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.check_retention(p_relation text, p_keep interval) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     c_stream CONSTANT text := split_part(p_relation, '_', 1);
     v_pair record;
@@ -45,17 +42,13 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION engine.check_retention(text, interval) IS
-    'Raises invalid_parameter_value when keeping a relation that long (null: for ever) would lose rollups or roll up dropped history';
+COMMENT ON FUNCTION engine.check_retention(text, interval) IS 'Raises invalid_parameter_value when keeping a relation that long (null: for ever) would lose rollups or roll up dropped history';
 
 CREATE OR REPLACE FUNCTION engine.set_retention(p_relation text, p_keep interval, p_dry_run boolean)
 RETURNS TABLE (
     keep_before interval, keep_after interval, drops_before timestamptz,
     drops_chunks bigint, drops_bytes bigint, drops_rows bigint, covered boolean, oldest_kept timestamptz
-)
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_before interval;
     v_relations text;
@@ -82,19 +75,11 @@ BEGIN
         FROM engine.retention_effect(p_relation, p_keep) AS e;
 END
 $$;
-COMMENT ON FUNCTION engine.set_retention(text, interval, boolean) IS
-    'Sets how long a relation keeps its rows (null: for ever) unless it is a dry run, and tells what engine.apply_retention would drop then; readings older than that are refused at once. Raises invalid_parameter_value for what would lose rollups';
+COMMENT ON FUNCTION engine.set_retention(text, interval, boolean) IS 'Sets how long a relation keeps its rows (null: for ever) unless it is a dry run, and tells what engine.apply_retention would drop then; readings older than that are refused at once. Raises invalid_parameter_value for what would lose rollups';
 
-CREATE OR REPLACE FUNCTION engine.manifest()
-RETURNS TABLE (relation text, row_count bigint, checksum text)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
-SET datestyle = 'ISO'
-SET intervalstyle = 'postgres'
-SET extra_float_digits = 1
-SET bytea_output = 'hex'
-AS $$
+CREATE OR REPLACE FUNCTION engine.manifest() RETURNS TABLE (relation text, row_count bigint, checksum text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC' SET datestyle = 'ISO' SET intervalstyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' AS $$
 BEGIN
     FOR relation IN
         SELECT c.oid::regclass::text
@@ -114,14 +99,10 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION engine.manifest() IS
-    'Rows of every relation and a checksum over them, the same in whatever order they lie; what a backup and its restored database are compared by';
+COMMENT ON FUNCTION engine.manifest() IS 'Rows of every relation and a checksum over them, the same in whatever order they lie; what a backup and its restored database are compared by';
 
-CREATE OR REPLACE FUNCTION engine.probe_writing()
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.probe_writing() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- A new file, so that it must be extended; STORAGE PLAIN, so that what is written is as large as it seems.
     CREATE TEMPORARY TABLE write_probe (filling text) ON COMMIT DROP;
@@ -129,5 +110,4 @@ BEGIN
     INSERT INTO pg_temp.write_probe (filling) SELECT repeat('-', 8000) FROM generate_series(1, 128);
 END
 $$;
-COMMENT ON FUNCTION engine.probe_writing() IS
-    'Fails when a megabyte cannot be written now: the disk is full, or this server is a replica or read-only';
+COMMENT ON FUNCTION engine.probe_writing() IS 'Fails when a megabyte cannot be written now: the disk is full, or this server is a replica or read-only';

@@ -5,11 +5,8 @@
 -- hour cost less than planning another statement, so p_quarters is false for it.
 CREATE OR REPLACE FUNCTION engine.split_period(
     p_stream text, p_from timestamptz, p_to timestamptz, p_quarters boolean, p_days boolean
-)
-RETURNS TABLE (source text, part_from timestamptz, part_to timestamptz)
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) RETURNS TABLE (source text, part_from timestamptz, part_to timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     c_tick CONSTANT interval := '1 microsecond';
     v_horizon record;
@@ -55,23 +52,14 @@ BEGIN
         );
 END
 $$;
-COMMENT ON FUNCTION engine.split_period(text, timestamptz, timestamptz, boolean, boolean) IS
-    'Splits [from, to) into parts that do not overlap and says what each is summed from: readings, 15min, hour or day rollups, or what those leave out, the readings of stale hours and the hours of stale days. Without quarters, cut hours are summed from readings where history is kept; without days, from hours';
+COMMENT ON FUNCTION engine.split_period(text, timestamptz, timestamptz, boolean, boolean) IS 'Splits [from, to) into parts that do not overlap and says what each is summed from: readings, 15min, hour or day rollups, or what those leave out, the readings of stale hours and the hours of stale days. Without quarters, cut hours are summed from readings where history is kept; without days, from hours';
 
-CREATE OR REPLACE FUNCTION engine.horizon_of(p_stream text)
-RETURNS engine.horizon
-LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT h FROM engine.horizon AS h WHERE h.stream = p_stream
-$$;
+CREATE OR REPLACE FUNCTION engine.horizon_of(p_stream text) RETURNS engine.horizon
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$ SELECT h FROM engine.horizon AS h WHERE h.stream = p_stream $$;
 COMMENT ON FUNCTION engine.horizon_of(text) IS 'The limits of a stream between dropped, rolled-up and raw history';
 
-CREATE OR REPLACE FUNCTION engine.period_start(p_hours integer, p_period_end timestamptz)
-RETURNS timestamptz
-LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.period_start(p_hours integer, p_period_end timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_hours IS NULL OR p_hours NOT BETWEEN 1 AND 8760 THEN
         RAISE EXCEPTION 'hours must be between 1 and 8760' USING ERRCODE = 'invalid_parameter_value';
@@ -82,28 +70,20 @@ BEGIN
     RETURN p_period_end - make_interval(hours => p_hours);
 END
 $$;
-COMMENT ON FUNCTION engine.period_start(integer, timestamptz) IS
-    'Start of the period of so many hours (1 to 8760) that ends at a time; raises invalid_parameter_value outside that range';
+COMMENT ON FUNCTION engine.period_start(integer, timestamptz) IS 'Start of the period of so many hours (1 to 8760) that ends at a time; raises invalid_parameter_value outside that range';
 
-CREATE OR REPLACE FUNCTION engine.check_period(p_from timestamptz, p_to timestamptz)
-RETURNS void
-LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.check_period(p_from timestamptz, p_to timestamptz) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_from IS NULL OR p_to IS NULL OR NOT isfinite(p_from) OR NOT isfinite(p_to) OR p_from >= p_to THEN
         RAISE EXCEPTION 'a period is two times, the first before the second' USING ERRCODE = 'invalid_parameter_value';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION engine.check_period(timestamptz, timestamptz) IS
-    'Raises invalid_parameter_value unless [from, to) is a period of finite length';
+COMMENT ON FUNCTION engine.check_period(timestamptz, timestamptz) IS 'Raises invalid_parameter_value unless [from, to) is a period of finite length';
 
-CREATE OR REPLACE FUNCTION engine.day_start(p_day date, p_timezone text)
-RETURNS timestamptz
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.day_start(p_day date, p_timezone text) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_midnight timestamp := p_day;
     v_start timestamptz := v_midnight AT TIME ZONE p_timezone;
@@ -114,15 +94,11 @@ BEGIN
     RETURN CASE WHEN v_first < v_start AND v_first AT TIME ZONE p_timezone = v_midnight THEN v_first ELSE v_start END;
 END
 $$;
-COMMENT ON FUNCTION engine.day_start(date, text) IS
-    'Instant at which a day begins in a time zone: its first midnight, or what follows a midnight that is left out';
+COMMENT ON FUNCTION engine.day_start(date, text) IS 'Instant at which a day begins in a time zone: its first midnight, or what follows a midnight that is left out';
 
 CREATE OR REPLACE FUNCTION engine.fleet_days(
     p_now timestamptz, OUT today date, OUT today_from timestamptz, OUT tomorrow_from timestamptz, OUT tomorrow_to timestamptz
-)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_timezone text := (SELECT s.fleet_timezone FROM engine.settings AS s);
 BEGIN
@@ -132,16 +108,13 @@ BEGIN
     tomorrow_to := engine.day_start(today + 2, v_timezone);
 END
 $$;
-COMMENT ON FUNCTION engine.fleet_days(timestamptz) IS
-    'The day of a time in the fleet''s time zone, and the instants at which it, the day after it and the next one begin';
+COMMENT ON FUNCTION engine.fleet_days(timestamptz) IS 'The day of a time in the fleet''s time zone, and the instants at which it, the day after it and the next one begin';
 
 -- What is not rolled up yet is hundreds of thousands of raw readings of 10,000 devices; whoever asks every minute, as
 -- dashboards do, leaves it out.
 CREATE OR REPLACE FUNCTION public.whole_hours(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (hours_from timestamptz, hours_to timestamptz, hours integer)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM engine.check_period(p_from, p_to);
     hours_from := date_bin('1 hour', p_from, 'epoch');
@@ -153,5 +126,4 @@ BEGIN
     RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION public.whole_hours(timestamptz, timestamptz) IS
-    'The period, and its length in hours, that is answered fastest in place of [from, to): whole hours from the one that from is in to the last one rolled up; while none is, to the one that to is in';
+COMMENT ON FUNCTION public.whole_hours(timestamptz, timestamptz) IS 'The period, and its length in hours, that is answered fastest in place of [from, to): whole hours from the one that from is in to the last one rolled up; while none is, to the one that to is in';

@@ -76,10 +76,7 @@ RETURNS TABLE (
     vehicles_with_warnings bigint,
     total_daily_kwh_consumed numeric,
     total_daily_kwh_delivered numeric
-)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT *
     FROM (
         SELECT
@@ -101,76 +98,20 @@ AS $$
     CROSS JOIN (SELECT coalesce(sum(m.daily_kwh_consumed_ac), 0) FROM public.meter_current_status AS m) AS consumed
     CROSS JOIN (SELECT coalesce(sum(v.daily_kwh_delivered_dc), 0) FROM public.vehicle_current_status AS v) AS delivered
 $$;
-COMMENT ON FUNCTION public.fleet_overview() IS
-    'Counts of devices by state, and the energy (kWh) of the current day in the fleet''s time zone; a meter in error is neither online nor offline';
-
-CREATE OR REPLACE FUNCTION engine.meter_status(p_meter_id text)
-RETURNS SETOF public.meter_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.meter_current_status AS m WHERE m.meter_id = p_meter_id
-$$;
-COMMENT ON FUNCTION engine.meter_status(text) IS 'State of one meter; no row when it never reported';
-
-CREATE OR REPLACE FUNCTION engine.vehicle_status(p_vehicle_id text)
-RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.vehicle_current_status AS v WHERE v.vehicle_id = p_vehicle_id
-$$;
-COMMENT ON FUNCTION engine.vehicle_status(text) IS 'State of one vehicle; no row when it never reported';
-
-CREATE OR REPLACE FUNCTION engine.meters_page(p_limit bigint, p_offset bigint)
-RETURNS SETOF public.meter_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.meter_current_status AS m ORDER BY m.meter_id LIMIT p_limit OFFSET p_offset
-$$;
-COMMENT ON FUNCTION engine.meters_page(bigint, bigint) IS 'A page of all meters by id';
-
-CREATE OR REPLACE FUNCTION engine.vehicles_page(p_limit bigint, p_offset bigint)
-RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.vehicle_current_status AS v ORDER BY v.vehicle_id LIMIT p_limit OFFSET p_offset
-$$;
-COMMENT ON FUNCTION engine.vehicles_page(bigint, bigint) IS 'A page of all vehicles by id';
+COMMENT ON FUNCTION public.fleet_overview() IS 'Counts of devices by state, and the energy (kWh) of the current day in the fleet''s time zone; a meter in error is neither online nor offline';
 
 CREATE OR REPLACE FUNCTION engine.device_counts(OUT meters bigint, OUT vehicles bigint)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT (SELECT count(*) FROM engine.meter_state), (SELECT count(*) FROM engine.vehicle_state)
-$$;
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT (SELECT count(*) FROM engine.meter_state), (SELECT count(*) FROM engine.vehicle_state) $$;
 COMMENT ON FUNCTION engine.device_counts() IS 'Number of meters and vehicles that ever reported';
 
-CREATE OR REPLACE FUNCTION engine.meters_online()
-RETURNS SETOF public.meter_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.meter_current_status AS m WHERE m.status = 'online' ORDER BY m.meter_id
-$$;
+CREATE OR REPLACE FUNCTION engine.meters_online() RETURNS SETOF public.meter_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.meter_current_status AS m WHERE m.status = 'online' ORDER BY m.meter_id $$;
 COMMENT ON FUNCTION engine.meters_online() IS 'Meters that are online, by id';
 
-CREATE OR REPLACE FUNCTION engine.vehicles_charging()
-RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.vehicle_current_status AS v WHERE v.charging_state = 'charging' ORDER BY v.soc, v.vehicle_id
-$$;
+CREATE OR REPLACE FUNCTION engine.vehicles_charging() RETURNS SETOF public.vehicle_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.charging_state = 'charging' ORDER BY v.soc, v.vehicle_id $$;
 COMMENT ON FUNCTION engine.vehicles_charging() IS 'Vehicles that are charging, lowest state of charge first';
 
-CREATE OR REPLACE FUNCTION engine.vehicles_with_warnings()
-RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.vehicle_current_status AS v WHERE v.battery_temp_warning ORDER BY v.battery_temp DESC, v.vehicle_id
-$$;
+CREATE OR REPLACE FUNCTION engine.vehicles_with_warnings() RETURNS SETOF public.vehicle_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.battery_temp_warning ORDER BY v.battery_temp DESC, v.vehicle_id $$;
 COMMENT ON FUNCTION engine.vehicles_with_warnings() IS 'Vehicles whose battery is at or above the warning temperature, hottest first';

@@ -2,11 +2,8 @@
 
 CREATE OR REPLACE FUNCTION engine.{stream}_sums(
     p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean
-)
-RETURNS SETOF engine.{stream}_sums
-LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000000
-SET search_path = pg_catalog, pg_temp
-AS $$
+) RETURNS SETOF engine.{stream}_sums
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000000 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     p record;
 BEGIN
@@ -28,17 +25,12 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION engine.{stream}_sums(timestamptz, timestamptz, text, interval, boolean) IS
-    'Sums of {stream} readings over [from, to): of one device, or of all when device_id is null; without a width for each device, with one for each bucket of that width; energy_only leaves count and measures null. The rows of a device or bucket add up, and equal the same sums over raw history at any moment; no row where there is no reading';
+COMMENT ON FUNCTION engine.{stream}_sums(timestamptz, timestamptz, text, interval, boolean) IS 'Sums of {stream} readings over [from, to): of one device, or of all when device_id is null; without a width for each device, with one for each bucket of that width; energy_only leaves count and measures null. The rows of a device or bucket add up, and equal the same sums over raw history at any moment; no row where there is no reading';
 
 CREATE OR REPLACE FUNCTION engine.{stream}_reading_sums(
     p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean
-)
-RETURNS SETOF engine.{stream}_sums
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
+) RETURNS SETOF engine.{stream}_sums LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
     RETURN QUERY
         SELECT
@@ -54,17 +46,12 @@ BEGIN
         GROUP BY 1, 2;
 END
 $$;
-COMMENT ON FUNCTION engine.{stream}_reading_sums(timestamptz, timestamptz, text, interval, boolean) IS
-    'Sums of {stream} readings over [from, to) from history; parameters: see engine.{stream}_sums';
+COMMENT ON FUNCTION engine.{stream}_reading_sums(timestamptz, timestamptz, text, interval, boolean) IS 'Sums of {stream} readings over [from, to) from history; parameters: see engine.{stream}_sums';
 
 CREATE OR REPLACE FUNCTION engine.{stream}_stale_hour_sums(
     p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean
-)
-RETURNS SETOF engine.{stream}_sums
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
+) RETURNS SETOF engine.{stream}_sums LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
     RETURN QUERY
         SELECT
@@ -86,17 +73,12 @@ BEGIN
         GROUP BY 1, 2;
 END
 $$;
-COMMENT ON FUNCTION engine.{stream}_stale_hour_sums(timestamptz, timestamptz, text, interval, boolean) IS
-    'Sums of {stream} readings over [from, to) in stale hours alone, from history; parameters: see engine.{stream}_sums';
+COMMENT ON FUNCTION engine.{stream}_stale_hour_sums(timestamptz, timestamptz, text, interval, boolean) IS 'Sums of {stream} readings over [from, to) in stale hours alone, from history; parameters: see engine.{stream}_sums';
 
 CREATE OR REPLACE FUNCTION engine.{stream}_stale_day_sums(
     p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean
-)
-RETURNS SETOF engine.{stream}_sums
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
+) RETURNS SETOF engine.{stream}_sums LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
     RETURN QUERY
         SELECT
@@ -119,5 +101,4 @@ BEGIN
         GROUP BY h.{device};
 END
 $$;
-COMMENT ON FUNCTION engine.{stream}_stale_day_sums(timestamptz, timestamptz, text, interval, boolean) IS
-    'Sums of {stream} readings over the whole days of [from, to) that hold a stale hour, from their other hours; parameters: see engine.{stream}_sums, of which width is not used: parts that are days are for totals';
+COMMENT ON FUNCTION engine.{stream}_stale_day_sums(timestamptz, timestamptz, text, interval, boolean) IS 'Sums of {stream} readings over the whole days of [from, to) that hold a stale hour, from their other hours; parameters: see engine.{stream}_sums, of which width is not used: parts that are days are for totals';

@@ -2,11 +2,8 @@
 
 CREATE OR REPLACE FUNCTION engine.vehicle_meter_sums(
     p_vehicle_id text, p_from timestamptz, p_to timestamptz, p_width interval, p_meter_id text DEFAULT NULL
-)
-RETURNS TABLE (meter_id text, mapped_from timestamptz, mapped_to timestamptz, bucket timestamptz, readings_count bigint, kwh numeric)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) RETURNS TABLE (meter_id text, mapped_from timestamptz, mapped_to timestamptz, bucket timestamptz, readings_count bigint, kwh numeric)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY
         SELECT m.meter_id, greatest(m.valid_from, p_from), least(m.valid_to, p_to), s.bucket, s.readings_count, s.kwh
@@ -19,16 +16,14 @@ BEGIN
             AND (p_meter_id IS NULL OR m.meter_id = p_meter_id);
 END
 $$;
-COMMENT ON FUNCTION engine.vehicle_meter_sums(text, timestamptz, timestamptz, interval, text) IS
-    'AC energy (kWh) and readings of a vehicle''s meters while they were mapped to it, in buckets of that width if there is one; rows of a mapping and bucket add up; null where a mapping saw no reading';
+COMMENT ON FUNCTION engine.vehicle_meter_sums(text, timestamptz, timestamptz, interval, text) IS 'AC energy (kWh) and readings of a vehicle''s meters while they were mapped to it, in buckets of that width if there is one; rows of a mapping and bucket add up; null where a mapping saw no reading';
 
 CREATE OR REPLACE FUNCTION public.vehicle_performance(
     p_vehicle_id text,
     p_hours integer DEFAULT 24,
     p_period_end timestamptz DEFAULT now(),
     p_meter_id text DEFAULT NULL
-)
-RETURNS TABLE (
+) RETURNS TABLE (
     vehicle_id text,
     period_start timestamptz,
     period_end timestamptz,
@@ -43,10 +38,7 @@ RETURNS TABLE (
     meter_id text,
     warning text,
     coverage jsonb
-)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_start timestamptz := engine.period_start(p_hours, p_period_end);
     v_dc record;
@@ -79,24 +71,19 @@ BEGIN
         );
 END
 $$;
-COMMENT ON FUNCTION public.vehicle_performance(text, integer, timestamptz, text) IS
-    'Energy (kWh), efficiency and battery temperature (°C) of a vehicle over the hours before period_end (start included, end excluded); no row when the vehicle has no reading there. meter_id limits the AC side to one of its meters; coverage is readings received over one a minute';
+COMMENT ON FUNCTION public.vehicle_performance(text, integer, timestamptz, text) IS 'Energy (kWh), efficiency and battery temperature (°C) of a vehicle over the hours before period_end (start included, end excluded); no row when the vehicle has no reading there. meter_id limits the AC side to one of its meters; coverage is readings received over one a minute';
 
 CREATE OR REPLACE FUNCTION public.vehicle_trend(
     p_vehicle_id text,
     p_hours integer DEFAULT 24,
     p_period_end timestamptz DEFAULT now()
-)
-RETURNS TABLE (
+) RETURNS TABLE (
     hour timestamptz,
     kwh_consumed_ac numeric,
     kwh_delivered_dc numeric,
     efficiency_ratio numeric,
     avg_battery_temp numeric
-)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_start timestamptz := engine.period_start(p_hours, p_period_end);
 BEGIN
@@ -118,5 +105,4 @@ BEGIN
         ORDER BY 1;
 END
 $$;
-COMMENT ON FUNCTION public.vehicle_trend(text, integer, timestamptz) IS
-    'Energy (kWh), efficiency and mean battery temperature (°C) of a vehicle by the hour (UTC), oldest first; hours without any reading are left out, and a cut first or last hour counts only what lies inside the period';
+COMMENT ON FUNCTION public.vehicle_trend(text, integer, timestamptz) IS 'Energy (kWh), efficiency and mean battery temperature (°C) of a vehicle by the hour (UTC), oldest first; hours without any reading are left out, and a cut first or last hour counts only what lies inside the period';

@@ -1,11 +1,7 @@
 -- What operators ask and set, on plain PostgreSQL.
 
-CREATE OR REPLACE FUNCTION engine.oldest_row(p_relation text, p_from timestamptz)
-RETURNS timestamptz
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
+CREATE OR REPLACE FUNCTION engine.oldest_row(p_relation text, p_from timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     v_hourly text := replace(p_relation, '_history', '_hourly');
     v_oldest timestamptz;
@@ -27,17 +23,12 @@ BEGIN
     RETURN v_oldest;
 END
 $$;
-COMMENT ON FUNCTION engine.oldest_row(text, timestamptz) IS
-    'Time of the oldest row that a history relation, or the stored part of a rollup, holds from a time on (null: of all)';
+COMMENT ON FUNCTION engine.oldest_row(text, timestamptz) IS 'Time of the oldest row that a history relation, or the stored part of a rollup, holds from a time on (null: of all)';
 
 CREATE OR REPLACE FUNCTION engine.retention_effect(
     p_relation text, p_keep interval,
     OUT drops_before timestamptz, OUT drops_chunks bigint, OUT drops_bytes bigint, OUT drops_rows bigint, OUT covered boolean
-)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     v_rows bigint;
 BEGIN
@@ -60,50 +51,37 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION engine.retention_effect(text, interval) IS
-    'What keeping a relation only that long drops: the rows before drops_before, about how many bytes, and whether coarser rollups hold what goes (null: nothing goes; drops_chunks is for the timescale edition)';
+COMMENT ON FUNCTION engine.retention_effect(text, interval) IS 'What keeping a relation only that long drops: the rows before drops_before, about how many bytes, and whether coarser rollups hold what goes (null: nothing goes; drops_chunks is for the timescale edition)';
 
 CREATE OR REPLACE FUNCTION engine.retention_report()
 RETURNS TABLE (
     relation text, keep interval, columnstore_after interval,
     chunks bigint, columnstore_chunks bigint, bytes bigint, oldest_row timestamptz
-)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT r.relation, r.keep, NULL::interval, NULL::bigint, NULL::bigint,
         pg_total_relation_size(format('public.%I', r.relation)::regclass), engine.oldest_row(r.relation, NULL)
     FROM engine.retention AS r
     ORDER BY split_part(r.relation, '_', 1), r.keep, r.relation
 $$;
-COMMENT ON FUNCTION engine.retention_report() IS
-    'Every relation with a retention: how long it keeps rows (null: for ever), when they go to the columnstore, chunks, bytes and the time of its oldest row';
+COMMENT ON FUNCTION engine.retention_report() IS 'Every relation with a retention: how long it keeps rows (null: for ever), when they go to the columnstore, chunks, bytes and the time of its oldest row';
 
-CREATE OR REPLACE FUNCTION engine.columnstore_after()
-RETURNS interval
+CREATE OR REPLACE FUNCTION engine.columnstore_after() RETURNS interval
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT NULL::interval $$;
 COMMENT ON FUNCTION engine.columnstore_after() IS 'Age at which chunks of history go to the columnstore; null: never';
 
-CREATE OR REPLACE FUNCTION engine.set_columnstore(p_after interval)
-RETURNS interval
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.set_columnstore(p_after interval) RETURNS interval
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'the postgres edition has no columnstore: it comes with TimescaleDB Community'
         USING ERRCODE = 'feature_not_supported';
 END
 $$;
-COMMENT ON FUNCTION engine.set_columnstore(interval) IS
-    'Raises feature_not_supported: the columnstore comes with TimescaleDB';
+COMMENT ON FUNCTION engine.set_columnstore(interval) IS 'Raises feature_not_supported: the columnstore comes with TimescaleDB';
 
-CREATE OR REPLACE FUNCTION engine.upkeep_runs()
-RETURNS boolean
-LANGUAGE sql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.upkeep_runs() RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (
         SELECT FROM pg_locks AS l
         WHERE l.locktype = 'advisory' AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
@@ -116,10 +94,7 @@ CREATE OR REPLACE FUNCTION engine.policies()
 RETURNS TABLE (
     job text, relation text, every interval, last_run timestamptz, last_succeeded boolean,
     next_run timestamptz, runs bigint, failures bigint, last_error text
-)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT u.job, NULL::text, interval '1 hour', u.started_at,
         CASE WHEN u.finished_at >= u.started_at THEN true WHEN NOT r.running THEN false END,
         u.started_at + interval '1 hour', u.runs, u.runs - u.successes - (r.running AND u.started_at > coalesce(u.finished_at, '-infinity'))::integer,
@@ -128,18 +103,14 @@ AS $$
     CROSS JOIN (SELECT engine.upkeep_runs() AS running) AS r
     ORDER BY u.job
 $$;
-COMMENT ON FUNCTION engine.policies() IS
-    'Every job: how often, its last run and whether that succeeded, its next run (null: not scheduled), runs and failures so far, the latest error';
+COMMENT ON FUNCTION engine.policies() IS 'Every job: how often, its last run and whether that succeeded, its next run (null: not scheduled), runs and failures so far, the latest error';
 
 CREATE OR REPLACE FUNCTION engine.vitals(
     OUT rollup_lag_seconds double precision, OUT stale_hours bigint,
     OUT meter_history_age_seconds double precision, OUT vehicle_history_age_seconds double precision,
     OUT meter_history_keep_seconds double precision, OUT vehicle_history_keep_seconds double precision,
     OUT failing_jobs bigint, OUT database_bytes bigint
-)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT
         0::double precision,
         0::bigint,
@@ -150,18 +121,13 @@ AS $$
         (SELECT count(*) FROM engine.policies() AS p WHERE NOT p.last_succeeded),
         pg_database_size(current_database())
 $$;
-COMMENT ON FUNCTION engine.vitals() IS
-    'What a monitor watches: seconds by which the rollups trail behind what they should hold, device hours that wait to be rolled up again, age of the oldest history (to the day) and how long it is kept (null: for ever), in seconds, jobs whose last run failed, size in bytes';
+COMMENT ON FUNCTION engine.vitals() IS 'What a monitor watches: seconds by which the rollups trail behind what they should hold, device hours that wait to be rolled up again, age of the oldest history (to the day) and how long it is kept (null: for ever), in seconds, jobs whose last run failed, size in bytes';
 
-CREATE OR REPLACE FUNCTION engine.hold_chunks()
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.hold_chunks() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock('engine.retention'::regclass::oid::integer, 0);
     LOCK TABLE public.meter_telemetry_history, public.vehicle_telemetry_history IN ACCESS SHARE MODE;
 END
 $$;
-COMMENT ON FUNCTION engine.hold_chunks() IS
-    'Keeps history from being dropped until the end of the transaction';
+COMMENT ON FUNCTION engine.hold_chunks() IS 'Keeps history from being dropped until the end of the transaction';

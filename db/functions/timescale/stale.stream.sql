@@ -3,11 +3,8 @@
 
 -- A mark is a row of its own and waits for nobody else's; one that a refresh has claimed does not count any more, since
 -- that refresh may not have seen what is written now. The trigger acts as the owner, whoever writes.
-CREATE OR REPLACE FUNCTION engine.mark_{stream}_hours()
-RETURNS trigger
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.mark_{stream}_hours() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_horizon engine.horizon := engine.lock_horizon('{stream}');
 BEGIN
@@ -30,8 +27,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION engine.mark_{stream}_hours() IS
-    'Trigger: marks the device hours of inserted or updated {stream} readings as stale where they are rolled up already; refuses readings older than the kept history';
+COMMENT ON FUNCTION engine.mark_{stream}_hours() IS 'Trigger: marks the device hours of inserted or updated {stream} readings as stale where they are rolled up already; refuses readings older than the kept history';
 
 CREATE OR REPLACE TRIGGER mark_inserted_hours
 AFTER INSERT ON public.{stream}_telemetry_history
