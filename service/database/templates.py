@@ -41,9 +41,9 @@ _MEASURES: dict[str, tuple[dict[str, str], ...]] = {
     ),
 }
 _ROLLUPS: tuple[dict[str, str], ...] = (
-    {"rollup": "15min", "width": "15 minutes", "width_in_words": "quarter of an hour", "readings": "15", "stale_width": "1 hour"},
-    {"rollup": "hourly", "width": "1 hour", "width_in_words": "hour", "readings": "60", "stale_width": "1 hour"},
-    {"rollup": "daily", "width": "1 day", "width_in_words": "day", "readings": "1440", "stale_width": "1 day"},
+    {"rollup": "15min", "width": "15 minutes", "width_in_words": "quarter of an hour", "readings": "15"},
+    {"rollup": "hourly", "width": "1 hour", "width_in_words": "hour", "readings": "60"},
+    {"rollup": "daily", "width": "1 day", "width_in_words": "day", "readings": "1440"},
 )
 _VEHICLES_ONLY = "-- vehicles only\n"
 _NAME = re.compile(r"\{([a-z_]+)\}")

@@ -26,8 +26,7 @@ BEGIN
             SELECT a.vehicle_id, sum(a.kwh) AS kwh
             FROM (
                 SELECT m.vehicle_id, e.kwh
-                FROM energy AS e
-                JOIN public.device_mapping AS m ON m.meter_id = e.device_id
+                FROM energy AS e JOIN public.device_mapping AS m ON m.meter_id = e.device_id
                 WHERE e.is_meter AND m.valid_from <= p_from AND m.valid_to >= p_to
                 UNION ALL
                 SELECT r.vehicle_id, r.kwh FROM engine.remapped_meter_energy(p_from, p_to) AS r
@@ -45,19 +44,15 @@ COMMENT ON FUNCTION engine.fleet_energy(timestamptz, timestamptz) IS 'AC and DC 
 
 CREATE OR REPLACE FUNCTION public.vehicle_energy(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (
-    vehicle_id text,
-    total_kwh_consumed_ac numeric,
-    total_kwh_delivered_dc numeric,
-    efficiency_ratio numeric,
+    vehicle_id text, total_kwh_consumed_ac numeric, total_kwh_delivered_dc numeric, efficiency_ratio numeric,
     efficiency_status text
 ) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM engine.check_period(p_from, p_to);
     RETURN QUERY
         SELECT e.vehicle_id, e.kwh_ac, e.kwh_dc, r.ratio, engine.efficiency_status(r.ratio, s)
-        FROM engine.fleet_energy(p_from, p_to) AS e
+        FROM engine.fleet_energy(p_from, p_to) AS e CROSS JOIN engine.settings AS s
         CROSS JOIN LATERAL (SELECT engine.efficiency_ratio(e.kwh_ac, e.kwh_dc) AS ratio) AS r
-        CROSS JOIN engine.settings AS s
         WHERE e.vehicle_id IS NOT NULL;
 END
 $$;
@@ -65,14 +60,8 @@ COMMENT ON FUNCTION public.vehicle_energy(timestamptz, timestamptz) IS 'Energy (
 
 CREATE OR REPLACE FUNCTION public.fleet_efficiency(p_hours integer DEFAULT 24, p_period_end timestamptz DEFAULT now())
 RETURNS TABLE (
-    total_vehicles bigint,
-    avg_efficiency_ratio numeric,
-    vehicles_with_warnings bigint,
-    vehicles_critical bigint,
-    total_kwh_consumed_ac numeric,
-    total_kwh_delivered_dc numeric,
-    total_energy_loss numeric,
-    period_start timestamptz,
+    total_vehicles bigint, avg_efficiency_ratio numeric, vehicles_with_warnings bigint, vehicles_critical bigint,
+    total_kwh_consumed_ac numeric, total_kwh_delivered_dc numeric, total_energy_loss numeric, period_start timestamptz,
     period_end timestamptz
 ) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -91,10 +80,8 @@ BEGIN
             coalesce(sum(v.ac), 0),
             coalesce(sum(v.dc), 0),
             coalesce(sum(v.ac - v.dc) FILTER (WHERE v.ac > 0), 0),
-            v_start,
-            p_period_end
-        FROM engine.settings AS s
-        LEFT JOIN vehicle AS v ON true
+            v_start, p_period_end
+        FROM engine.settings AS s LEFT JOIN vehicle AS v ON true
         GROUP BY s.id;
 END
 $$;
@@ -112,8 +99,7 @@ BEGIN
             UNION ALL
             SELECT v.bucket, NULL, v.kwh FROM engine.vehicle_sums(p_from, p_to, NULL, '1 hour', true) AS v
         ) AS e
-        GROUP BY e.bucket
-        ORDER BY e.bucket;
+        GROUP BY e.bucket ORDER BY e.bucket;
 END
 $$;
 COMMENT ON FUNCTION public.fleet_trend(timestamptz, timestamptz) IS 'Energy (kWh) that was received of the whole fleet over [from, to) by the hour (UTC), oldest first; hours without any reading are left out, and a cut first or last hour counts only what lies inside the period';

@@ -16,11 +16,9 @@ END
 $$;
 COMMENT ON FUNCTION engine.note_key_change() IS 'Trigger: numbers a change of a key, and refuses to delete one';
 
-CREATE OR REPLACE TRIGGER note_change
-BEFORE INSERT OR UPDATE OR DELETE ON engine.api_key
+CREATE OR REPLACE TRIGGER note_change BEFORE INSERT OR UPDATE OR DELETE ON engine.api_key
 FOR EACH ROW EXECUTE FUNCTION engine.note_key_change();
-CREATE OR REPLACE TRIGGER refuse_truncate
-BEFORE TRUNCATE ON engine.api_key
+CREATE OR REPLACE TRIGGER refuse_truncate BEFORE TRUNCATE ON engine.api_key
 FOR EACH STATEMENT EXECUTE FUNCTION engine.note_key_change();
 
 CREATE OR REPLACE FUNCTION engine.create_key(
@@ -49,12 +47,11 @@ COMMENT ON FUNCTION engine.revoke_key(text) IS 'Revokes a key given by name or i
 
 CREATE OR REPLACE FUNCTION engine.keys()
 RETURNS TABLE (
-    id text, name text, scopes text[], device_id text, device_prefix text,
-    created_at timestamptz, rotated_at timestamptz, revoked_at timestamptz
+    id text, name text, scopes text[], device_id text, device_prefix text, created_at timestamptz,
+    rotated_at timestamptz, revoked_at timestamptz
 ) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.id, k.name, k.scopes, k.device_id, k.device_prefix, k.created_at, k.rotated_at, k.revoked_at
-    FROM engine.api_key AS k
-    ORDER BY k.created_at, k.id
+    FROM engine.api_key AS k ORDER BY k.created_at, k.id
 $$;
 COMMENT ON FUNCTION engine.keys() IS 'Every key, revoked ones too, oldest first, without its salt and hash';
 
@@ -62,12 +59,11 @@ COMMENT ON FUNCTION engine.keys() IS 'Every key, revoked ones too, oldest first,
 
 CREATE OR REPLACE FUNCTION engine.find_keys(p_ids text[], p_after bigint)
 RETURNS TABLE (
-    id text, name text, scopes text[], device_id text, device_prefix text,
-    salt bytea, hash bytea, version bigint, revoked boolean
+    id text, name text, scopes text[], device_id text, device_prefix text, salt bytea, hash bytea, version bigint,
+    revoked boolean
 ) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.id, k.name, k.scopes, k.device_id, k.device_prefix, k.salt, k.hash, k.version, k.revoked_at IS NOT NULL
-    FROM engine.api_key AS k
-    WHERE k.id = ANY (p_ids) OR k.version > p_after
+    FROM engine.api_key AS k WHERE k.id = ANY (p_ids) OR k.version > p_after
 $$;
 COMMENT ON FUNCTION engine.find_keys(text[], bigint) IS 'Keys with one of these ids, and those that changed after a version';
 

@@ -1,8 +1,9 @@
 -- Periods: what each part of a period is summed from, and the bounds of periods and days.
 
 -- A period is readings | 15 minutes | hours | days | hours | 15 minutes | readings, and the parts only ever add up.
--- Stale hours are left out by every rollup; two more parts make up for them. For one device the 60 readings of a cut
--- hour cost less than planning another statement, so p_quarters is false for it.
+-- Rollups leave stale hours out, a further part makes up for them, and days are taken by the hour from the first to the last
+-- that holds a stale one. For one device the 60 readings of a cut hour cost less than planning another statement, so
+-- p_quarters is false for it.
 CREATE OR REPLACE FUNCTION engine.split_period(
     p_stream text, p_from timestamptz, p_to timestamptz, p_quarters boolean, p_days boolean
 ) RETURNS TABLE (source text, part_from timestamptz, part_to timestamptz)
@@ -11,12 +12,11 @@ DECLARE
     c_tick CONSTANT interval := '1 microsecond';
     v_horizon record;
     v_finest interval;
-    v_quarters_from timestamptz;
-    v_quarters_to timestamptz;
-    v_hours_from timestamptz;
-    v_hours_to timestamptz;
-    v_days_from timestamptz;
-    v_days_to timestamptz;
+    v_quarters_from timestamptz; v_quarters_to timestamptz;
+    v_hours_from timestamptz; v_hours_to timestamptz;
+    v_days_from timestamptz; v_days_to timestamptz;
+    v_first_stale timestamptz; v_last_stale timestamptz;
+    v_stale_from timestamptz; v_stale_to timestamptz;
 BEGIN
     SELECT h.history_from, h.rolled_up_before, greatest(h.quarters_from, now() - r.keep) AS quarters_from
     INTO STRICT v_horizon
@@ -35,24 +35,24 @@ BEGIN
         v_days_from := v_hours_to;
         v_days_to := v_hours_to;
     END IF;
+    SELECT min(s.bucket), max(s.bucket) INTO v_first_stale, v_last_stale
+    FROM engine.stale_hour AS s
+    WHERE s.stream = p_stream AND s.bucket > v_quarters_from - interval '1 hour' AND s.bucket < v_quarters_to;
+    v_stale_from := greatest(v_days_from, least(v_days_to, date_bin('1 day', v_first_stale, 'epoch')));
+    v_stale_to := greatest(v_stale_from, least(v_days_to, date_bin('1 day', v_last_stale, 'epoch') + interval '1 day'));
     RETURN QUERY
         SELECT p.source, p.part_from, p.part_to
         FROM (
             VALUES
-                ('reading', p_from, v_quarters_from), ('15min', v_quarters_from, v_hours_from),
-                ('hour', v_hours_from, v_days_from), ('day', v_days_from, v_days_to), ('hour', v_days_to, v_hours_to),
-                ('15min', v_hours_to, v_quarters_to), ('reading', v_quarters_to, p_to),
-                ('stale hour', v_quarters_from, v_quarters_to), ('stale day', v_days_from, v_days_to)
+                ('reading', p_from, v_quarters_from), ('15min', v_quarters_from, v_hours_from), ('hour', v_hours_from, v_days_from),
+                ('day', v_days_from, v_stale_from), ('hour', v_stale_from, v_stale_to), ('day', v_stale_to, v_days_to),
+                ('hour', v_days_to, v_hours_to), ('15min', v_hours_to, v_quarters_to), ('reading', v_quarters_to, p_to),
+                ('stale hour', v_quarters_from, CASE WHEN v_first_stale IS NOT NULL THEN v_quarters_to END)
         ) AS p (source, part_from, part_to)
-        WHERE p.part_from < p.part_to AND (
-            p.source NOT LIKE 'stale%' OR EXISTS (
-                SELECT FROM engine.stale_hour AS s
-                WHERE s.stream = p_stream AND s.bucket > p.part_from - interval '1 hour' AND s.bucket < p.part_to
-            )
-        );
+        WHERE p.part_from < p.part_to;
 END
 $$;
-COMMENT ON FUNCTION engine.split_period(text, timestamptz, timestamptz, boolean, boolean) IS 'Splits [from, to) into parts that do not overlap and says what each is summed from: readings, 15min, hour or day rollups, or what those leave out, the readings of stale hours and the hours of stale days. Without quarters, cut hours are summed from readings where history is kept; without days, from hours';
+COMMENT ON FUNCTION engine.split_period(text, timestamptz, timestamptz, boolean, boolean) IS 'Splits [from, to) into parts that do not overlap and says what each is summed from: readings, 15min, hour or day rollups, or what those leave out, the readings of stale hours. Without quarters, cut hours are summed from readings where history is kept; without days, from hours';
 
 CREATE OR REPLACE FUNCTION engine.horizon_of(p_stream text) RETURNS engine.horizon
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$ SELECT h FROM engine.horizon AS h WHERE h.stream = p_stream $$;
@@ -97,7 +97,8 @@ $$;
 COMMENT ON FUNCTION engine.day_start(date, text) IS 'Instant at which a day begins in a time zone: its first midnight, or what follows a midnight that is left out';
 
 CREATE OR REPLACE FUNCTION engine.fleet_days(
-    p_now timestamptz, OUT today date, OUT today_from timestamptz, OUT tomorrow_from timestamptz, OUT tomorrow_to timestamptz
+    p_now timestamptz, OUT today date, OUT today_from timestamptz, OUT tomorrow_from timestamptz,
+    OUT tomorrow_to timestamptz
 ) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_timezone text := (SELECT s.fleet_timezone FROM engine.settings AS s);

@@ -2,8 +2,7 @@
 
 CREATE OR REPLACE FUNCTION engine.apply_settings(
     p_efficiency_excellent numeric, p_efficiency_warning numeric, p_efficiency_critical numeric,
-    p_battery_temp_warning numeric, p_battery_temp_critical numeric,
-    p_voltage_min numeric, p_voltage_max numeric,
+    p_battery_temp_warning numeric, p_battery_temp_critical numeric, p_voltage_min numeric, p_voltage_max numeric,
     p_offline_after interval, p_fleet_timezone text
 ) RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -11,15 +10,10 @@ DECLARE
 BEGIN
     SELECT s.fleet_timezone INTO STRICT v_old_timezone FROM engine.settings AS s FOR UPDATE;
     UPDATE engine.settings SET
-        efficiency_excellent = p_efficiency_excellent,
-        efficiency_warning = p_efficiency_warning,
-        efficiency_critical = p_efficiency_critical,
-        battery_temp_warning = p_battery_temp_warning,
-        battery_temp_critical = p_battery_temp_critical,
-        voltage_min = p_voltage_min,
-        voltage_max = p_voltage_max,
-        offline_after = p_offline_after,
-        fleet_timezone = p_fleet_timezone;
+        efficiency_excellent = p_efficiency_excellent, efficiency_warning = p_efficiency_warning, efficiency_critical = p_efficiency_critical,
+        battery_temp_warning = p_battery_temp_warning, battery_temp_critical = p_battery_temp_critical,
+        voltage_min = p_voltage_min, voltage_max = p_voltage_max,
+        offline_after = p_offline_after, fleet_timezone = p_fleet_timezone;
     IF p_fleet_timezone <> v_old_timezone THEN
         PERFORM engine.rebuild_daily_totals();
     END IF;

@@ -3,11 +3,7 @@
 
 -- A MERGE under one lock costs a third less than an upsert that locks row by row, and writes half the log.
 CREATE OR REPLACE FUNCTION engine.lock_status() RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock('engine.meter_state'::regclass::oid::integer, 0);
-END
-$$;
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$ SELECT pg_advisory_xact_lock('engine.meter_state'::regclass::oid::integer, 0) $$;
 COMMENT ON FUNCTION engine.lock_status() IS 'Waits until no other transaction updates hot status, and keeps others out until the end of this one';
 
 -- A few devices are looked up by index, with a plan made once for a connection. For many, one pass over the fleet may be
@@ -17,8 +13,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF p_readings < 2000 THEN
         PERFORM set_config('plan_cache_mode', 'force_generic_plan', true),
-            set_config('enable_hashjoin', 'off', true),
-            set_config('enable_mergejoin', 'off', true);
+            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
     ELSE
         PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
     END IF;
@@ -28,7 +23,8 @@ COMMENT ON FUNCTION engine.choose_status_plan(bigint) IS 'Tells the planner, unt
 
 -- Without a search_path of its own, so that the planner can put it in place of its call.
 CREATE OR REPLACE FUNCTION engine.staged_devices(
-    p_is_vehicle boolean, p_repeated boolean, p_today_from timestamptz, p_tomorrow_from timestamptz, p_tomorrow_to timestamptz
+    p_is_vehicle boolean, p_repeated boolean, p_today_from timestamptz, p_tomorrow_from timestamptz,
+    p_tomorrow_to timestamptz
 ) RETURNS TABLE (
     device_id text, ts timestamptz, kwh numeric, soc numeric, voltage numeric, battery_temp numeric,
     previous_ts timestamptz, previous_soc numeric, day_kwh numeric, next_day_kwh numeric
@@ -60,16 +56,6 @@ CREATE OR REPLACE FUNCTION engine.staged_devices(
 $$;
 COMMENT ON FUNCTION engine.staged_devices(boolean, boolean, timestamptz, timestamptz, timestamptz) IS 'A row for each staged device: its latest reading (kWh, percent, and V and °C, of which the stream has one), the one before it, and its energy of today and tomorrow in kWh; repeated says whether some device is staged more than once';
 
-CREATE OR REPLACE FUNCTION engine.repeats_device(p_is_vehicle boolean) RETURNS boolean
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN EXISTS (
-        SELECT FROM pg_temp.staged AS s WHERE s.is_vehicle = p_is_vehicle GROUP BY s.device_id HAVING count(*) > 1
-    );
-END
-$$;
-COMMENT ON FUNCTION engine.repeats_device(boolean) IS 'Whether some meter, or vehicle, is staged more than once';
-
 CREATE OR REPLACE FUNCTION engine.day_total(p_wanted date, p_day date, p_day_kwh numeric, p_next_day_kwh numeric)
 RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -86,10 +72,8 @@ DECLARE
 BEGIN
     PERFORM engine.stop_writers();
     v_days := engine.fleet_days(clock_timestamp());
-    PERFORM engine.rebuild_meter_status(v_days.today_from);
-    PERFORM engine.recount_meter_days(v_days.today, v_days.today_from, v_days.tomorrow_from, v_days.tomorrow_to);
-    PERFORM engine.rebuild_vehicle_status(v_days.today_from);
-    PERFORM engine.recount_vehicle_days(v_days.today, v_days.today_from, v_days.tomorrow_from, v_days.tomorrow_to);
+    PERFORM engine.rebuild_meter_status(v_days.today, v_days.today_from, v_days.tomorrow_from, v_days.tomorrow_to);
+    PERFORM engine.rebuild_vehicle_status(v_days.today, v_days.today_from, v_days.tomorrow_from, v_days.tomorrow_to);
 END
 $$;
 COMMENT ON FUNCTION engine.rebuild_daily_totals() IS 'Recounts the current day''s totals of every device from history, in the fleet''s time zone, and takes the latest reading of those that reported today from there; for use after writes past the engine; ingest waits meanwhile';

@@ -5,7 +5,7 @@ CREATE OR REPLACE FUNCTION engine.update_{stream}_state() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_days record := engine.fleet_days(now());
-    v_repeated boolean := engine.repeats_device({is_vehicle});
+    v_repeated boolean := EXISTS (SELECT FROM pg_temp.staged AS s WHERE s.is_vehicle = {is_vehicle} GROUP BY s.device_id HAVING count(*) > 1);
 BEGIN
     MERGE INTO engine.{stream}_state AS s
     USING engine.staged_devices({is_vehicle}, v_repeated, v_days.today_from, v_days.tomorrow_from, v_days.tomorrow_to) AS r
@@ -44,13 +44,14 @@ END
 $$;
 COMMENT ON FUNCTION engine.update_{stream}_state() IS 'Moves {stream} status forward and adds to its daily totals from the readings in the staging table, each of which must be new';
 
-CREATE OR REPLACE FUNCTION engine.rebuild_{stream}_status(p_from timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+CREATE OR REPLACE FUNCTION engine.rebuild_{stream}_status(
+    p_today date, p_today_from timestamptz, p_tomorrow_from timestamptz, p_tomorrow_to timestamptz
+) RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     v_devices text[] := ARRAY(
-        SELECT h.{device} FROM public.{stream}_telemetry_history AS h WHERE h.ts >= p_from
+        SELECT h.{device} FROM public.{stream}_telemetry_history AS h WHERE h.ts >= p_today_from
         UNION
-        SELECT s.{device} FROM engine.{stream}_state AS s WHERE s.last_reading_at >= p_from
+        SELECT s.{device} FROM engine.{stream}_state AS s WHERE s.last_reading_at >= p_today_from
     );
 BEGIN
     DELETE FROM engine.{stream}_state AS s WHERE s.{device} = ANY (v_devices);
@@ -73,15 +74,6 @@ BEGIN
         SELECT h.ts, h.soc FROM public.{stream}_telemetry_history AS h WHERE h.{device} = d.device_id AND h.ts < r.ts ORDER BY h.ts DESC LIMIT 1  -- vehicles only
     ) AS p ON true  -- vehicles only
     ;
-END
-$$;
-COMMENT ON FUNCTION engine.rebuild_{stream}_status(timestamptz) IS 'Takes the latest reading of every {stream} that has one since a time, or seems to, from history; its daily totals are 0 then';
-
-CREATE OR REPLACE FUNCTION engine.recount_{stream}_days(
-    p_today date, p_today_from timestamptz, p_tomorrow_from timestamptz, p_tomorrow_to timestamptz
-) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
-BEGIN
     UPDATE engine.{stream}_state AS s
     SET day = p_today, day_kwh = coalesce(t.day_kwh, 0), next_day_kwh = coalesce(t.next_day_kwh, 0)
     FROM engine.{stream}_state AS o
@@ -96,4 +88,4 @@ BEGIN
     WHERE o.{device} = s.{device};
 END
 $$;
-COMMENT ON FUNCTION engine.recount_{stream}_days(date, timestamptz, timestamptz, timestamptz) IS 'Counts the daily totals of every {stream} anew from history, for a day and the day after it';
+COMMENT ON FUNCTION engine.rebuild_{stream}_status(date, timestamptz, timestamptz, timestamptz) IS 'Takes the latest reading of every {stream} that has one today, or seems to, from history, and counts the daily totals of all anew, for today and the day after it';

@@ -2,10 +2,7 @@
 
 CREATE OR REPLACE VIEW public.meter_current_status AS
 SELECT
-    m.meter_id,
-    m.kwh_consumed_ac,
-    m.voltage,
-    m.last_reading_at,
+    m.meter_id, m.kwh_consumed_ac, m.voltage, m.last_reading_at,
     engine.day_total((now() AT TIME ZONE s.fleet_timezone)::date, m.day, m.day_kwh, m.next_day_kwh) AS daily_kwh_consumed_ac,
     (
         SELECT d.vehicle_id FROM public.device_mapping AS d
@@ -16,8 +13,7 @@ SELECT
         WHEN m.voltage = 0 OR m.voltage NOT BETWEEN s.voltage_min AND s.voltage_max THEN 'error'
         ELSE 'online'
     END AS status
-FROM engine.meter_state AS m
-CROSS JOIN engine.settings AS s;
+FROM engine.meter_state AS m CROSS JOIN engine.settings AS s;
 COMMENT ON VIEW public.meter_current_status IS 'Latest state of every meter, by the time of its readings';
 COMMENT ON COLUMN public.meter_current_status.meter_id IS 'Meter id';
 COMMENT ON COLUMN public.meter_current_status.kwh_consumed_ac IS 'AC energy of the latest reading in kWh';
@@ -29,11 +25,7 @@ COMMENT ON COLUMN public.meter_current_status.status IS 'offline after the confi
 
 CREATE OR REPLACE VIEW public.vehicle_current_status AS
 SELECT
-    v.vehicle_id,
-    v.soc,
-    v.kwh_delivered_dc,
-    v.battery_temp,
-    v.last_reading_at,
+    v.vehicle_id, v.soc, v.kwh_delivered_dc, v.battery_temp, v.last_reading_at,
     engine.day_total((now() AT TIME ZONE s.fleet_timezone)::date, v.day, v.day_kwh, v.next_day_kwh) AS daily_kwh_delivered_dc,
     (
         SELECT d.meter_id FROM public.device_mapping AS d
@@ -49,8 +41,7 @@ SELECT
     END AS charging_state,
     v.battery_temp >= s.battery_temp_warning AS battery_temp_warning,
     v.battery_temp >= s.battery_temp_critical AS battery_temp_critical
-FROM engine.vehicle_state AS v
-CROSS JOIN engine.settings AS s;
+FROM engine.vehicle_state AS v CROSS JOIN engine.settings AS s;
 COMMENT ON VIEW public.vehicle_current_status IS 'Latest state of every vehicle, by the time of its readings';
 COMMENT ON COLUMN public.vehicle_current_status.vehicle_id IS 'Vehicle id';
 COMMENT ON COLUMN public.vehicle_current_status.soc IS 'State of charge of the latest reading in percent';
@@ -65,38 +56,23 @@ COMMENT ON COLUMN public.vehicle_current_status.battery_temp_critical IS 'Batter
 
 CREATE OR REPLACE FUNCTION public.fleet_overview()
 RETURNS TABLE (
-    total_meters bigint,
-    online_meters bigint,
-    offline_meters bigint,
-    total_vehicles bigint,
-    charging_vehicles bigint,
-    idle_vehicles bigint,
-    discharging_vehicles bigint,
-    offline_vehicles bigint,
-    vehicles_with_warnings bigint,
-    total_daily_kwh_consumed numeric,
-    total_daily_kwh_delivered numeric
+    total_meters bigint, online_meters bigint, offline_meters bigint, total_vehicles bigint, charging_vehicles bigint,
+    idle_vehicles bigint, discharging_vehicles bigint, offline_vehicles bigint, vehicles_with_warnings bigint,
+    total_daily_kwh_consumed numeric, total_daily_kwh_delivered numeric
 ) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT *
+    SELECT m.total, m.online, m.offline, v.total, v.charging, v.idle, v.discharging, v.offline, v.hot, m.kwh, v.kwh
     FROM (
-        SELECT
-            count(*),
-            count(*) FILTER (WHERE m.status = 'online'),
-            count(*) FILTER (WHERE m.status = 'offline')
-        FROM public.meter_current_status AS m
-    ) AS meters
+        SELECT count(*) AS total, count(*) FILTER (WHERE s.status = 'online') AS online,
+            count(*) FILTER (WHERE s.status = 'offline') AS offline, coalesce(sum(s.daily_kwh_consumed_ac), 0) AS kwh
+        FROM public.meter_current_status AS s
+    ) AS m
     CROSS JOIN (
-        SELECT
-            count(*),
-            count(*) FILTER (WHERE v.charging_state = 'charging'),
-            count(*) FILTER (WHERE v.charging_state = 'idle'),
-            count(*) FILTER (WHERE v.charging_state = 'discharging'),
-            count(*) FILTER (WHERE v.charging_state = 'offline'),
-            count(*) FILTER (WHERE v.battery_temp_warning)
-        FROM public.vehicle_current_status AS v
-    ) AS vehicles
-    CROSS JOIN (SELECT coalesce(sum(m.daily_kwh_consumed_ac), 0) FROM public.meter_current_status AS m) AS consumed
-    CROSS JOIN (SELECT coalesce(sum(v.daily_kwh_delivered_dc), 0) FROM public.vehicle_current_status AS v) AS delivered
+        SELECT count(*) AS total, count(*) FILTER (WHERE s.charging_state = 'charging') AS charging,
+            count(*) FILTER (WHERE s.charging_state = 'idle') AS idle, count(*) FILTER (WHERE s.charging_state = 'discharging') AS discharging,
+            count(*) FILTER (WHERE s.charging_state = 'offline') AS offline, count(*) FILTER (WHERE s.battery_temp_warning) AS hot,
+            coalesce(sum(s.daily_kwh_delivered_dc), 0) AS kwh
+        FROM public.vehicle_current_status AS s
+    ) AS v
 $$;
 COMMENT ON FUNCTION public.fleet_overview() IS 'Counts of devices by state, and the energy (kWh) of the current day in the fleet''s time zone; a meter in error is neither online nor offline';
 

@@ -18,8 +18,8 @@ BEGIN
         FROM public.{stream}_telemetry_{rollup} AS b
         WHERE b.bucket >= p_from AND b.bucket < p_to AND (p_device_id IS NULL OR b.{device} = p_device_id)
             -- NOT IN, whose columns are never null: without stale hours it costs nothing, where an anti-join hashes every row.
-            AND (b.{device}, date_bin('{stale_width}', b.bucket, 'epoch')) NOT IN (
-                SELECT s.device_id, date_bin('{stale_width}', s.bucket, 'epoch') FROM engine.stale_hour AS s
+            AND (b.{device}, date_bin('1 hour', b.bucket, 'epoch')) NOT IN (
+                SELECT s.device_id, s.bucket FROM engine.stale_hour AS s
                 WHERE s.stream = '{stream}' AND s.bucket > p_from - interval '1 hour' AND s.bucket < p_to
                     AND (p_device_id IS NULL OR s.device_id = p_device_id)
             )

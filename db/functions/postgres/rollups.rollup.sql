@@ -76,22 +76,13 @@ END
 $$;
 COMMENT ON FUNCTION engine.empty_{stream}_{rollup}() IS 'Trigger: a truncated {stream} history leaves nothing to roll up but what retention had dropped before';
 
-CREATE OR REPLACE TRIGGER add_to_{rollup}
-AFTER INSERT ON public.{stream}_telemetry_history
-REFERENCING NEW TABLE AS new_rows
-FOR EACH STATEMENT EXECUTE FUNCTION engine.add_to_{stream}_{rollup}();
-CREATE OR REPLACE TRIGGER recount_deleted_{rollup}
-AFTER DELETE ON public.{stream}_telemetry_history
-REFERENCING OLD TABLE AS changed_rows
-FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
-CREATE OR REPLACE TRIGGER recount_{rollup}_before_change
-AFTER UPDATE ON public.{stream}_telemetry_history
-REFERENCING OLD TABLE AS changed_rows
-FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
-CREATE OR REPLACE TRIGGER recount_{rollup}_after_change
-AFTER UPDATE ON public.{stream}_telemetry_history
-REFERENCING NEW TABLE AS changed_rows
-FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
-CREATE OR REPLACE TRIGGER empty_{rollup}
-AFTER TRUNCATE ON public.{stream}_telemetry_history
+CREATE OR REPLACE TRIGGER add_to_{rollup} AFTER INSERT ON public.{stream}_telemetry_history
+REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION engine.add_to_{stream}_{rollup}();
+CREATE OR REPLACE TRIGGER recount_deleted_{rollup} AFTER DELETE ON public.{stream}_telemetry_history
+REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
+CREATE OR REPLACE TRIGGER recount_{rollup}_before_change AFTER UPDATE ON public.{stream}_telemetry_history
+REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
+CREATE OR REPLACE TRIGGER recount_{rollup}_after_change AFTER UPDATE ON public.{stream}_telemetry_history
+REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
+CREATE OR REPLACE TRIGGER empty_{rollup} AFTER TRUNCATE ON public.{stream}_telemetry_history
 FOR EACH STATEMENT EXECUTE FUNCTION engine.empty_{stream}_{rollup}();

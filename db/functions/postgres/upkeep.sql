@@ -6,17 +6,11 @@ RETURN 'postgres';
 COMMENT ON FUNCTION engine.edition() IS 'Edition of the database layer: timescale or postgres';
 
 CREATE OR REPLACE FUNCTION engine.skip_invalidation_log() RETURNS void
-LANGUAGE sql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$ SELECT $$;
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$ SELECT $$;
 COMMENT ON FUNCTION engine.skip_invalidation_log() IS 'Nothing to do in this edition: it has no invalidation log';
 
 CREATE OR REPLACE PROCEDURE engine.refresh_rollups(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
-LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN;
-END
-$$;
+LANGUAGE plpgsql AS $$ BEGIN END $$;
 COMMENT ON PROCEDURE engine.refresh_rollups(integer, jsonb) IS 'Nothing to do in this edition: the triggers leave the rollups exact';
 
 -- History goes by whole days, so that what is left of an hour or a day can always be counted anew. Readings older than
@@ -57,9 +51,7 @@ BEGIN
         RETURN;
     END IF;
     INSERT INTO engine.upkeep AS u (job, started_at) VALUES ('apply_retention', pg_catalog.clock_timestamp())
-    ON CONFLICT (job) DO UPDATE SET
-        started_at = excluded.started_at,
-        runs = u.runs + 1;
+    ON CONFLICT (job) DO UPDATE SET started_at = excluded.started_at, runs = u.runs + 1;
     COMMIT;
     CALL engine.apply_retention();
     UPDATE engine.upkeep SET finished_at = pg_catalog.clock_timestamp(), successes = successes + 1

@@ -2,14 +2,9 @@
 
 CREATE OR REPLACE FUNCTION engine.hypertable_of(p_relation text) RETURNS regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(
-        (
-            SELECT format('%I.%I', c.materialization_hypertable_schema, c.materialization_hypertable_name)::regclass
-            FROM timescaledb_information.continuous_aggregates AS c
-            WHERE c.view_schema = 'public' AND c.view_name = p_relation
-        ),
-        format('public.%I', p_relation)::regclass
-    )
+    SELECT coalesce(max(format('%I.%I', c.materialization_hypertable_schema, c.materialization_hypertable_name)), format('public.%I', p_relation))::regclass
+    FROM timescaledb_information.continuous_aggregates AS c
+    WHERE c.view_schema = 'public' AND c.view_name = p_relation
 $$;
 COMMENT ON FUNCTION engine.hypertable_of(text) IS 'The hypertable that holds the rows of a history or rollup relation';
 
@@ -47,8 +42,8 @@ $$;
 COMMENT ON FUNCTION engine.oldest_row(text, timestamptz) IS 'Time of the oldest row that a history relation, or the stored part of a rollup, holds from a time on (null: of all)';
 
 CREATE OR REPLACE FUNCTION engine.retention_effect(
-    p_relation text, p_keep interval,
-    OUT drops_before timestamptz, OUT drops_chunks bigint, OUT drops_bytes bigint, OUT drops_rows bigint, OUT covered boolean
+    p_relation text, p_keep interval, OUT drops_before timestamptz, OUT drops_chunks bigint, OUT drops_bytes bigint,
+    OUT drops_rows bigint, OUT covered boolean
 ) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     SELECT max(c.range_end), count(*), coalesce(sum(c.bytes), 0)
@@ -64,8 +59,8 @@ COMMENT ON FUNCTION engine.retention_effect(text, interval) IS 'What keeping a r
 
 CREATE OR REPLACE FUNCTION engine.retention_report()
 RETURNS TABLE (
-    relation text, keep interval, columnstore_after interval,
-    chunks bigint, columnstore_chunks bigint, bytes bigint, oldest_row timestamptz
+    relation text, keep interval, columnstore_after interval, chunks bigint, columnstore_chunks bigint, bytes bigint,
+    oldest_row timestamptz
 ) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT r.relation, r.keep, p.after, c.chunks, c.columnstore_chunks, c.bytes, engine.oldest_row(r.relation, NULL)
     FROM engine.retention AS r
@@ -114,64 +109,28 @@ END
 $$;
 COMMENT ON FUNCTION engine.set_columnstore(interval) IS 'Sets the age at which chunks of history go to the columnstore and returns what it was; raises invalid_parameter_value when that is not before they are dropped';
 
-CREATE OR REPLACE FUNCTION engine.policies()
+CREATE OR REPLACE FUNCTION engine.jobs()
 RETURNS TABLE (
-    job text, relation text, every interval, last_run timestamptz, last_succeeded boolean,
-    next_run timestamptz, runs bigint, failures bigint, last_error text
+    job text, relation text, every interval, last_run timestamptz, last_succeeded boolean, next_run timestamptz,
+    runs bigint, failures bigint, last_error text
 ) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT
         CASE j.proc_name WHEN 'policy_compression' THEN 'columnstore' ELSE j.proc_name::text END,
-        j.hypertable_name::text,
-        j.schedule_interval,
+        j.hypertable_name::text, j.schedule_interval,
         CASE WHEN isfinite(s.last_run_started_at) THEN s.last_run_started_at END,
         CASE s.last_run_status WHEN 'Success' THEN true WHEN 'Failed' THEN false END,
         CASE WHEN j.scheduled AND isfinite(j.next_start) THEN j.next_start END,
-        coalesce(s.total_runs, 0),
-        coalesce(s.total_failures, 0),
-        (
-            SELECT e.err_message FROM timescaledb_information.job_errors AS e
-            WHERE e.job_id = j.job_id
-            ORDER BY e.start_time DESC
-            LIMIT 1
-        )
+        coalesce(s.total_runs, 0), coalesce(s.total_failures, 0),
+        (SELECT e.err_message FROM timescaledb_information.job_errors AS e WHERE e.job_id = j.job_id ORDER BY e.start_time DESC LIMIT 1)
     FROM timescaledb_information.jobs AS j
     LEFT JOIN timescaledb_information.job_stats AS s USING (job_id)
     ORDER BY j.proc_schema <> 'engine', j.proc_name, j.hypertable_name
 $$;
-COMMENT ON FUNCTION engine.policies() IS 'Every job: how often, its last run and whether that succeeded, its next run (null: not scheduled), runs and failures so far, the latest error';
-
-CREATE OR REPLACE FUNCTION engine.vitals(
-    OUT rollup_lag_seconds double precision, OUT stale_hours bigint,
-    OUT meter_history_age_seconds double precision, OUT vehicle_history_age_seconds double precision,
-    OUT meter_history_keep_seconds double precision, OUT vehicle_history_keep_seconds double precision,
-    OUT failing_jobs bigint, OUT database_bytes bigint
-) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT
-        greatest(0, extract(epoch FROM
-            date_bin('15 minutes', now() - interval '10 minutes', 'epoch') - greatest(h.rolled_up_before, c.oldest)
-        ))::double precision,
-        (SELECT count(DISTINCT (s.stream, s.device_id, s.bucket)) FROM engine.stale_hour AS s),
-        extract(epoch FROM now() - c.meter_oldest)::double precision,
-        extract(epoch FROM now() - c.vehicle_oldest)::double precision,
-        extract(epoch FROM now() - (now() - engine.keep_interval('meter_telemetry_history')))::double precision,
-        extract(epoch FROM now() - (now() - engine.keep_interval('vehicle_telemetry_history')))::double precision,
-        (SELECT count(*) FROM timescaledb_information.job_stats AS s WHERE s.last_run_status = 'Failed'),
-        pg_database_size(current_database())
-    FROM (SELECT min(z.rolled_up_before) AS rolled_up_before FROM engine.horizon AS z) AS h
-    CROSS JOIN (
-        SELECT
-            date_bin('15 minutes', least(min(k.range_start), now()), 'epoch') AS oldest,
-            min(k.range_start) FILTER (WHERE k.hypertable_name = 'meter_telemetry_history') AS meter_oldest,
-            min(k.range_start) FILTER (WHERE k.hypertable_name = 'vehicle_telemetry_history') AS vehicle_oldest
-        FROM timescaledb_information.chunks AS k
-        WHERE k.hypertable_schema = 'public' AND k.hypertable_name LIKE '%\_telemetry\_history'
-    ) AS c
-$$;
-COMMENT ON FUNCTION engine.vitals() IS 'What a monitor watches: seconds by which the rollups trail behind what they should hold, device hours that wait to be rolled up again, age of the oldest history (to the chunk) and how long it is kept (null: for ever), in seconds, jobs whose last run failed, size in bytes';
+COMMENT ON FUNCTION engine.jobs() IS 'Every job: how often, its last run and whether that succeeded, its next run (null: not scheduled), runs and failures so far, the latest error';
 
 -- TRUNCATE, which ends the conversion of a chunk to the columnstore, empties it for older snapshots too. So a backup
 -- first keeps the chunks from being converted, and then takes its snapshot.
-CREATE OR REPLACE FUNCTION engine.hold_chunks() RETURNS void
+CREATE OR REPLACE FUNCTION engine.lock_history_for_backup() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_hypertable regclass;
@@ -184,4 +143,11 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION engine.hold_chunks() IS 'Keeps every chunk from being dropped or converted until the end of the transaction';
+COMMENT ON FUNCTION engine.lock_history_for_backup() IS 'Keeps every chunk from being dropped or converted until the end of the transaction';
+
+CREATE OR REPLACE FUNCTION engine.history_start(p_stream text) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT min(c.range_start) FROM timescaledb_information.chunks AS c
+    WHERE c.hypertable_schema = 'public' AND c.hypertable_name = p_stream || '_telemetry_history'
+$$;
+COMMENT ON FUNCTION engine.history_start(text) IS 'Time at which a stream''s history begins, to the chunk or day; null without any';

@@ -4,11 +4,7 @@
 -- chunk one range from its oldest to its newest row: one late row a day, and a refresh would aggregate the day for every
 -- device.
 CREATE OR REPLACE FUNCTION engine.skip_invalidation_log() RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM set_config('timescaledb.skip_cagg_invalidation', 'on', true);
-END
-$$;
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$ SELECT set_config('timescaledb.skip_cagg_invalidation', 'on', true) $$;
 COMMENT ON FUNCTION engine.skip_invalidation_log() IS 'Keeps what the rest of the transaction writes or drops out of TimescaleDB''s invalidation log';
 
 CREATE OR REPLACE FUNCTION engine.mark_stream() RETURNS trigger

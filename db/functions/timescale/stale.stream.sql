@@ -29,19 +29,12 @@ END
 $$;
 COMMENT ON FUNCTION engine.mark_{stream}_hours() IS 'Trigger: marks the device hours of inserted or updated {stream} readings as stale where they are rolled up already; refuses readings older than the kept history';
 
-CREATE OR REPLACE TRIGGER mark_inserted_hours
-AFTER INSERT ON public.{stream}_telemetry_history
-REFERENCING NEW TABLE AS changed_rows
-FOR EACH STATEMENT EXECUTE FUNCTION engine.mark_{stream}_hours();
-CREATE OR REPLACE TRIGGER mark_hours_before_update
-AFTER UPDATE ON public.{stream}_telemetry_history
-REFERENCING OLD TABLE AS changed_rows
-FOR EACH STATEMENT EXECUTE FUNCTION engine.mark_{stream}_hours();
-CREATE OR REPLACE TRIGGER mark_hours_after_update
-AFTER UPDATE ON public.{stream}_telemetry_history
-REFERENCING NEW TABLE AS changed_rows
-FOR EACH STATEMENT EXECUTE FUNCTION engine.mark_{stream}_hours();
+CREATE OR REPLACE TRIGGER mark_inserted_hours AFTER INSERT ON public.{stream}_telemetry_history
+REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION engine.mark_{stream}_hours();
+CREATE OR REPLACE TRIGGER mark_hours_before_update AFTER UPDATE ON public.{stream}_telemetry_history
+REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION engine.mark_{stream}_hours();
+CREATE OR REPLACE TRIGGER mark_hours_after_update AFTER UPDATE ON public.{stream}_telemetry_history
+REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION engine.mark_{stream}_hours();
 -- TimescaleDB takes no DELETE trigger that sees the deleted rows.
-CREATE OR REPLACE TRIGGER mark_stream
-AFTER DELETE OR TRUNCATE ON public.{stream}_telemetry_history
+CREATE OR REPLACE TRIGGER mark_stream AFTER DELETE OR TRUNCATE ON public.{stream}_telemetry_history
 FOR EACH STATEMENT EXECUTE FUNCTION engine.mark_stream('{stream}');
