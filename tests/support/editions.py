@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from service.database.installation import Installation, system_installations, wheel_installation
+from service.database.installation import Installation, system_installations, wheel_installations
 
 EDITIONS = ("timescale", "postgres")
 REQUIRE_TIMESCALE = "EV_ENGINE_REQUIRE_TIMESCALE"
@@ -26,7 +26,7 @@ OUTCOMES = pytest.StashKey[dict[str, Outcome]]()
 def installation_of(edition: str, config: pytest.Config) -> Installation | None:
     """Return this machine's PostgreSQL for an edition: the wheel's, or the newest with TimescaleDB (--postgres)."""
     if edition == "postgres":
-        return wheel_installation()
+        return next(iter(wheel_installations()), None)
     major = config.getoption("--postgres")
     usable = [each for each in system_installations() if each.timescaledb and major in (None, each.major)]
     return max(usable, key=lambda each: each.major, default=None)
