@@ -76,7 +76,9 @@ def _families(row: Row) -> list[Metric]:
             row.rollup_lag_seconds,
         ),
         GaugeMetricFamily(
-            "ev_engine_stale_device_hours", "Device hours with late readings that wait to be rolled up again", row.stale_device_hours
+            "ev_engine_stale_device_hours",
+            "Device hours with late readings that wait to be rolled up again",
+            row.stale_device_hours,
         ),
         age,
         keep,

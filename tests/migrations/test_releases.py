@@ -88,7 +88,13 @@ def old_database(request, empty_database_url, edition, tmp_path, monkeypatch):
                 for hour in (3, 30):
                     connection.execute(
                         "INSERT INTO pg_temp.staged VALUES (%s, %s, %s, %s, 50000, %s, 300000)",
-                        [10 * ordinal + hour, is_vehicle, device, moment(hour, minutes=5), 500000 if is_vehicle else None],
+                        [
+                            10 * ordinal + hour,
+                            is_vehicle,
+                            device,
+                            moment(hour, minutes=5),
+                            500000 if is_vehicle else None,
+                        ],
                     )
             connection.execute("SELECT engine.ingest_staged()")
     return url

@@ -119,7 +119,11 @@ def test_a_longer_retention_and_forever_are_taken(told, connection):
         ("meter_telemetry_history", "forever", "meter_telemetry_hourly must be kept at least a day longer"),
         ("vehicle_telemetry_hourly", "60 days", "must be kept 365 days or longer"),
         ("vehicle_telemetry_daily", "2 years", "vehicle_telemetry_daily must be kept at least 30 days longer"),
-        ("device_mapping", "90 days", "use one of meter_telemetry_15min, meter_telemetry_daily, meter_telemetry_history"),
+        (
+            "device_mapping",
+            "90 days",
+            "use one of meter_telemetry_15min, meter_telemetry_daily, meter_telemetry_history",
+        ),
         ("", "90 days", "use one of"),
         ("meter_telemetry_history", "a while", "KEEP='a while' is no period"),
         ("meter_telemetry_history", "", "KEEP='' is no period"),

@@ -24,14 +24,18 @@ def rolled_up(connection):
     """Two days of two meters and two vehicles, a reading an hour, rolled up."""
     for n in (1, 2):
         connection.execute("SELECT FROM engine.map_device(%s, %s)", [f"M{n}", f"V{n}"])
-        readings = [make(f"{name}{n}", moment(hour), 1) for hour in range(48) for make, name in ((meter, "M"), (vehicle, "V"))]
+        readings = [
+            make(f"{name}{n}", moment(hour), 1) for hour in range(48) for make, name in ((meter, "M"), (vehicle, "V"))
+        ]
         ingest(connection, *readings)
     refresh(connection)
     return connection
 
 
 def marks(connection) -> list[tuple]:
-    return connection.execute("SELECT DISTINCT stream, device_id, bucket FROM engine.stale_hour ORDER BY 1, 2, 3").fetchall()
+    return connection.execute(
+        "SELECT DISTINCT stream, device_id, bucket FROM engine.stale_hour ORDER BY 1, 2, 3"
+    ).fetchall()
 
 
 def horizon(connection, column: str, stream: str = "meter") -> str:
@@ -61,7 +65,8 @@ def test_a_late_reading_and_a_direct_insert_mark_the_same(rolled_up):
 def test_an_update_marks_where_a_reading_was_and_where_it_is(rolled_up):
     before = horizon(rolled_up, "rolled_up_before")
     rolled_up.execute(
-        "UPDATE vehicle_telemetry_history SET ts = ts + interval '90 minutes' WHERE vehicle_id = 'V2' AND ts = %s", [moment(7)]
+        "UPDATE vehicle_telemetry_history SET ts = ts + interval '90 minutes' WHERE vehicle_id = 'V2' AND ts = %s",
+        [moment(7)],
     )
     assert marks(rolled_up) == [("vehicle", "V2", moment(7)), ("vehicle", "V2", moment(8))]
     assert horizon(rolled_up, "rolled_up_before") == before
@@ -69,7 +74,9 @@ def test_an_update_marks_where_a_reading_was_and_where_it_is(rolled_up):
     assert_rollups_are_exact(rolled_up)
 
 
-@pytest.mark.parametrize("statement", ["DELETE FROM meter_telemetry_history WHERE ts = %s", "TRUNCATE meter_telemetry_history"])
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM meter_telemetry_history WHERE ts = %s", "TRUNCATE meter_telemetry_history"]
+)
 def test_a_deletion_puts_its_whole_stream_and_no_other_back_to_history(rolled_up, statement):
     vehicles = horizon(rolled_up, "rolled_up_before", "vehicle")
     rolled_up.execute(statement, [moment(10)] if "%s" in statement else None)
@@ -142,7 +149,8 @@ def test_two_writers_of_one_device_hour_do_not_wait_for_each_other(rolled_up, co
 def test_days_around_stale_hours_are_still_taken_whole(rolled_up):
     ingest(rolled_up, vehicle("V1", moment(30, minutes=5), 5))
     parts = rolled_up.execute(
-        "SELECT source, part_from, part_to FROM engine.split_period('vehicle', %s, %s, true, true)", [moment(0), moment(48)]
+        "SELECT source, part_from, part_to FROM engine.split_period('vehicle', %s, %s, true, true)",
+        [moment(0), moment(48)],
     ).fetchall()
     assert parts == [
         ("day", moment(0), moment(24)),
