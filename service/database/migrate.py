@@ -18,9 +18,9 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 
 from service.database.installation import OLDEST_TIMESCALEDB
+from service.database.templates import render
 from service.errors import DatabaseUnavailableError, SettingsError
 from service.settings import Settings
-from service.database.templates import render
 
 log = logging.getLogger(__name__)
 

@@ -45,8 +45,9 @@ _ROLLUPS: tuple[dict[str, str], ...] = (
     {"rollup": "hourly", "width": "1 hour", "width_in_words": "hour", "readings": "60"},
     {"rollup": "daily", "width": "1 day", "width_in_words": "day", "readings": "1440"},
 )
-_VEHICLES_ONLY = "-- vehicles only\n"
 _NAME = re.compile(r"\{([a-z_]+)\}")
+_PER_MEASURE = re.compile(r"\{measure(_in_words)?\}")
+_VEHICLES_ONLY = "-- vehicles only\n"
 
 
 def render(path: Path) -> str:
@@ -64,8 +65,13 @@ def _fill(text: str, values: Mapping[str, str]) -> str:
 
 
 def _lines(text: str, values: Mapping[str, str]) -> Iterator[str]:
+    stream = values["stream"]
     for line in text.splitlines(keepends=True):
-        if line.endswith(_VEHICLES_ONLY) and values["stream"] != "vehicle":
+        if line.endswith(_VEHICLES_ONLY) and stream != "vehicle":
             continue
-        for measure in _MEASURES[values["stream"]] if "{measure" in line.replace("{measures}", "") else ({},):
-            yield _NAME.sub(lambda match, known={**values, **measure}: known[match[1]], line)
+        for measure in _MEASURES[stream] if _PER_MEASURE.search(line) else ({},):
+            yield _replaced(line, {**values, **measure})
+
+
+def _replaced(line: str, values: Mapping[str, str]) -> str:
+    return _NAME.sub(lambda match: values[match[1]], line)

@@ -207,7 +207,7 @@ class TestDroppedHistory:
         statement = "INSERT INTO meter_telemetry_history (meter_id, ts, kwh_consumed_ac, voltage) VALUES ('M9', %(old)s, 5, 230)"
         query = "SELECT sum(kwh_consumed_ac) FROM vehicle_trend('V1', 8760, now())"
         before = dropped.execute(query).fetchone()
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="history before .* is dropped"):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=r"history before .* is dropped"):
             dropped.execute(statement, {"old": self.start()})
         refresh(dropped)
         assert dropped.execute(query).fetchone() == before

@@ -77,8 +77,7 @@ BEGIN
             engine.efficiency_ratio(sum(v.ac) FILTER (WHERE v.ac > 0 AND v.dc IS NOT NULL), sum(v.dc) FILTER (WHERE v.ac > 0)),
             count(*) FILTER (WHERE v.ratio >= s.efficiency_critical AND v.ratio < s.efficiency_warning),
             count(*) FILTER (WHERE v.ratio < s.efficiency_critical),
-            coalesce(sum(v.ac), 0),
-            coalesce(sum(v.dc), 0),
+            coalesce(sum(v.ac), 0), coalesce(sum(v.dc), 0),
             coalesce(sum(v.ac - v.dc) FILTER (WHERE v.ac > 0), 0),
             v_start, p_period_end
         FROM engine.settings AS s LEFT JOIN vehicle AS v ON true

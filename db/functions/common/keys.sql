@@ -32,16 +32,14 @@ COMMENT ON FUNCTION engine.create_key(text, text, text[], text, text, bytea, byt
 CREATE OR REPLACE FUNCTION engine.rotate_key(p_key text, p_salt bytea, p_hash bytea) RETURNS text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     UPDATE engine.api_key SET salt = p_salt, hash = p_hash, rotated_at = clock_timestamp()
-    WHERE p_key IN (id, name) AND revoked_at IS NULL
-    RETURNING id
+    WHERE p_key IN (id, name) AND revoked_at IS NULL RETURNING id
 $$;
 COMMENT ON FUNCTION engine.rotate_key(text, bytea, bytea) IS 'Replaces the secret of a key given by name or id and returns its id; null when no good key is called that';
 
 CREATE OR REPLACE FUNCTION engine.revoke_key(p_key text) RETURNS text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     UPDATE engine.api_key SET revoked_at = clock_timestamp()
-    WHERE p_key IN (id, name) AND revoked_at IS NULL
-    RETURNING id
+    WHERE p_key IN (id, name) AND revoked_at IS NULL RETURNING id
 $$;
 COMMENT ON FUNCTION engine.revoke_key(text) IS 'Revokes a key given by name or id and returns its id; null when no good key is called that';
 

@@ -30,8 +30,7 @@ SELECT
     (
         SELECT d.meter_id FROM public.device_mapping AS d
         WHERE d.vehicle_id = v.vehicle_id AND d.valid_from <= now() AND d.valid_to > now()
-        ORDER BY d.valid_from DESC, d.meter_id
-        LIMIT 1
+        ORDER BY d.valid_from DESC, d.meter_id LIMIT 1
     ) AS meter_id,
     CASE
         WHEN v.last_reading_at < now() - s.offline_after THEN 'offline'
