@@ -1,8 +1,8 @@
 """SQL templates: what holds for both streams, or for each of their rollups, is written once.
 
-A file named `*.stream.sql` is rendered once for each stream, one named `*.rollup.sql` once for each rollup of each stream.
-`{name}` stands for what the tables below say; a line that holds `{measure}` is repeated for each measure of the stream, and
-one that ends in `-- vehicles only` is left out for meters.
+A file named `*.stream.sql` is rendered once for each stream, one named `*.rollup.sql` once for each rollup of each of
+them. `{name}` stands for what the tables below say; a line that holds `{measure}` is repeated for each measure of the
+stream, and one that ends in `-- vehicles only` is left out for meters.
 """
 
 from __future__ import annotations
