@@ -27,7 +27,8 @@ DECLARE
     v_has_vehicles boolean;
 BEGIN
     PERFORM engine.skip_invalidation_log();
-    expired := engine.remove_expired('meter', false) || engine.remove_expired('vehicle', true);
+    PERFORM engine.lock_horizon('meter');
+    expired := engine.remove_expired();
     duplicates := '{}';
     SELECT count(*), coalesce(bool_or(NOT s.is_vehicle), false), coalesce(bool_or(s.is_vehicle), false)
     INTO v_readings, v_has_meters, v_has_vehicles
@@ -51,24 +52,28 @@ END
 $$;
 COMMENT ON FUNCTION engine.ingest_staged() IS 'Stores the session''s staged readings in history, hot status and daily totals; returns the ordinals of those stored before (duplicates) and of those older than the kept history (expired, not stored)';
 
-CREATE OR REPLACE FUNCTION engine.remove_expired(p_stream text, p_is_vehicle boolean) RETURNS integer[]
+CREATE OR REPLACE FUNCTION engine.remove_expired() RETURNS integer[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_oldest timestamptz := greatest(
-        (engine.lock_horizon(p_stream)).accepted_from, now() - engine.keep_interval(p_stream || '_telemetry_history')
-    );
+    v_meters_from timestamptz;
+    v_vehicles_from timestamptz;
     v_expired integer[];
 BEGIN
+    SELECT
+        max(greatest(h.accepted_from, now() - r.keep)) FILTER (WHERE h.stream = 'meter'),
+        max(greatest(h.accepted_from, now() - r.keep)) FILTER (WHERE h.stream = 'vehicle')
+    INTO v_meters_from, v_vehicles_from
+    FROM engine.horizon AS h JOIN engine.retention AS r ON r.relation = h.stream || '_telemetry_history';
     WITH removed AS (
         DELETE FROM pg_temp.staged AS s
-        WHERE s.is_vehicle = p_is_vehicle AND s.ts < v_oldest
+        WHERE s.ts < CASE WHEN s.is_vehicle THEN v_vehicles_from ELSE v_meters_from END
         RETURNING s.ordinal
     )
     SELECT coalesce(array_agg(removed.ordinal), '{}') INTO v_expired FROM removed;
     RETURN v_expired;
 END
 $$;
-COMMENT ON FUNCTION engine.remove_expired(text, boolean) IS 'Removes a stream''s readings that are older than the kept history from the staging table and returns their ordinals';
+COMMENT ON FUNCTION engine.remove_expired() IS 'Removes readings older than the kept history from the staging table and returns their ordinals';
 
 CREATE OR REPLACE FUNCTION engine.keep_interval(p_relation text) RETURNS interval
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$ SELECT r.keep FROM engine.retention AS r WHERE r.relation = p_relation $$;

@@ -3,7 +3,11 @@
 
 -- A MERGE under one lock costs a third less than an upsert that locks row by row, and writes half the log.
 CREATE OR REPLACE FUNCTION engine.lock_status() RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$ SELECT pg_advisory_xact_lock('engine.meter_state'::regclass::oid::integer, 0) $$;
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock('engine.meter_state'::regclass::oid::integer, 0);
+END
+$$;
 COMMENT ON FUNCTION engine.lock_status() IS 'Waits until no other transaction updates hot status, and keeps others out until the end of this one';
 
 -- A few devices are looked up by index, with a plan made once for a connection. For many, one pass over the fleet may be
