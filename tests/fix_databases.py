@@ -19,8 +19,9 @@ from editions import OUTCOMES, REQUIRE_TIMESCALE, Outcome, installation_of, miss
 from psycopg import Connection, errors, sql
 
 from service.database.cluster import Cluster
+from service.database.configure import apply_settings
 from service.database.installation import Installation
-from service.database.migrate import apply_settings, migrate
+from service.database.migrate import migrate
 from service.settings import Settings
 
 IMAGE = "timescale/timescaledb:2.29.2-pg18"

@@ -132,9 +132,9 @@ def _client_programs(name: str) -> Iterator[Path]:
 
 
 def _major(bindir: Path) -> int | None:
-    versions = [output(bindir / program, "--version") for program in ("initdb", "postgres")]
-    numbers = [re.search(r"\) (\d+)", version or "") for version in versions]
-    return int(numbers[1][1]) if numbers[0] and numbers[1] else None
+    told = [output(bindir / program, "--version") or "" for program in ("postgres", "initdb", "pg_ctl")]
+    version = re.search(r"\) (\d+)", told[0])
+    return int(version[1]) if version and all(told) else None
 
 
 def _timescaledb_community(bindir: Path, major: int) -> str | None:

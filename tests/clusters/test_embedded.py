@@ -351,7 +351,7 @@ def bare_machine(data_dir, monkeypatch) -> Callable[[str, Path | None], Path]:
     monkeypatch.setenv("PATH", "/nonexistent")
 
     def install(version: str, real: Path | None) -> Path:
-        for program in ("postgres", "initdb"):
+        for program in ("postgres", "initdb", "pg_ctl"):
             script = folder / program
             script.write_text(
                 f'#!/bin/sh\n[ "$1" != --version ] || {{ echo "{program} (PostgreSQL) {version}"; exit; }}\n'

@@ -11,7 +11,6 @@ import pytest
 from catalog import COLUMNS, COMMENTS, FUNCTIONS, RELATIONS, TYPES, held
 from fleet import moment
 
-from service.database import migrate as migration
 from service.database.migrate import migrate
 
 # Each holds db/migrations and db/functions of a release: git archive --format=tar.gz -o NAME.tar.gz TAG db/migrations db/functions
@@ -59,7 +58,7 @@ def insert(connection: psycopg.Connection, times: list[datetime], kwh: float) ->
 
 
 @pytest.fixture(params=RELEASES, ids=lambda path: path.name.removesuffix(".tar.gz"))
-def old_database(request, empty_database_url, edition, tmp_path, monkeypatch):
+def old_database(request, empty_database_url, edition, tmp_path):
     """A database that a release made and used: history dropped, rolled up, stale and raw, and its jobs stopped."""
     with tarfile.open(request.param) as archive:
         archive.extractall(tmp_path, filter="data")
@@ -68,9 +67,7 @@ def old_database(request, empty_database_url, edition, tmp_path, monkeypatch):
         if edition == "timescale":
             connection.execute("CREATE EXTENSION timescaledb")
             connection.execute("SELECT _timescaledb_functions.stop_background_workers()")
-    with monkeypatch.context() as patch:
-        patch.setattr(migration, "_DB", tmp_path / "db")
-        assert migrate(url, edition) == edition
+    assert migrate(url, edition, tmp_path / "db") == edition
     with session(url) as connection:
         connection.execute("SELECT FROM engine.map_device('M1', 'V1')")
         connection.execute("SELECT FROM engine.map_device('M2', 'V2')")

@@ -24,7 +24,7 @@ from model import (
 )
 from psycopg import Connection, sql
 
-from service.database.migrate import apply_settings
+from service.database.configure import apply_settings
 from service.settings import Settings
 
 MICROSECOND = timedelta(microseconds=1)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from pages import PAGES, answered_queries, blocks, printed, rows, section
 
-from service.database.migrate import apply_settings
+from service.database.configure import apply_settings
 from service.settings import Settings
 
 PAGE = PAGES["docs/sql.md"]
