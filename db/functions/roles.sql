@@ -46,13 +46,9 @@ GRANT SELECT ON
     public.meter_current_status, public.vehicle_current_status, public.device_mapping
 TO analyst, ev_engine;
 GRANT EXECUTE ON FUNCTION
-    public.vehicle_performance(text, integer, timestamptz, text),
-    public.vehicle_trend(text, integer, timestamptz),
-    public.vehicle_energy(timestamptz, timestamptz),
-    public.fleet_efficiency(integer, timestamptz),
-    public.fleet_trend(timestamptz, timestamptz),
-    public.whole_hours(timestamptz, timestamptz),
-    public.fleet_overview()
+    public.vehicle_performance(text, integer, timestamptz, text), public.vehicle_trend(text, integer, timestamptz),
+    public.vehicle_energy(timestamptz, timestamptz), public.fleet_efficiency(integer, timestamptz),
+    public.fleet_trend(timestamptz, timestamptz), public.whole_hours(timestamptz, timestamptz), public.fleet_overview()
 TO analyst, ev_engine;
 
 -- What the relations and functions above are made of runs as the analyst too: every function of the engine that only reads.

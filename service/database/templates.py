@@ -1,7 +1,8 @@
 """SQL templates: what holds for both streams, or for each of their rollups, is written once.
 
-A file named `*.stream.sql` is rendered once for each stream, one named `*.rollup.sql` once for each rollup of each stream.
-`{name}` stands for what the tables below say; a line that holds `{measure}` is repeated for each measure of the stream.
+A file named `*.stream.sql` is rendered once for each stream, one named `*.rollup.sql` once for each rollup of each of
+them. `{name}` stands for what the tables below say; a line that holds `{measure}` is repeated for each measure of the
+stream, and one that ends in `-- vehicles only` is left out for meters.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ _MEASURES: dict[str, tuple[dict[str, str], ...]] = {
     ),
 }
 _ROLLUPS: tuple[dict[str, str], ...] = (
-    {"rollup": "15min", "width": "15 minutes", "width_in_words": "quarter of an hour", "readings": "15", "stale_width": "1 hour"},
-    {"rollup": "hourly", "width": "1 hour", "width_in_words": "hour", "readings": "60", "stale_width": "1 hour"},
-    {"rollup": "daily", "width": "1 day", "width_in_words": "day", "readings": "1440", "stale_width": "1 day"},
+    {"rollup": "15min", "width": "15 minutes", "width_in_words": "quarter of an hour", "readings": "15"},
+    {"rollup": "hourly", "width": "1 hour", "width_in_words": "hour", "readings": "60"},
+    {"rollup": "daily", "width": "1 day", "width_in_words": "day", "readings": "1440"},
 )
 _NAME = re.compile(r"\{([a-z_]+)\}")
+_PER_MEASURE = re.compile(r"\{measure(_in_words)?\}")
+_VEHICLES_ONLY = "-- vehicles only\n"
 
 
 def render(path: Path) -> str:
@@ -62,6 +65,13 @@ def _fill(text: str, values: Mapping[str, str]) -> str:
 
 
 def _lines(text: str, values: Mapping[str, str]) -> Iterator[str]:
+    stream = values["stream"]
     for line in text.splitlines(keepends=True):
-        for measure in _MEASURES[values["stream"]] if "{measure" in line.replace("{measures}", "") else ({},):
-            yield _NAME.sub(lambda match, known={**values, **measure}: known[match[1]], line)
+        if line.endswith(_VEHICLES_ONLY) and stream != "vehicle":
+            continue
+        for measure in _MEASURES[stream] if _PER_MEASURE.search(line) else ({},):
+            yield _replaced(line, {**values, **measure})
+
+
+def _replaced(line: str, values: Mapping[str, str]) -> str:
+    return _NAME.sub(lambda match: values[match[1]], line)

@@ -14,14 +14,14 @@ _LONGEST_SECONDS = 2.0
 
 
 class Row(Struct, frozen=True):
-    """The answer of engine.vitals()."""
+    """The answer of engine.monitoring()."""
 
     rollup_lag_seconds: float
-    stale_hours: int
+    stale_device_hours: int
     meter_history_age_seconds: float | None
     vehicle_history_age_seconds: float | None
-    meter_history_keep_seconds: float | None
-    vehicle_history_keep_seconds: float | None
+    meter_history_retention_seconds: float | None
+    vehicle_history_retention_seconds: float | None
     failing_jobs: int
     database_bytes: int
 
@@ -51,7 +51,7 @@ class Vitals:
 
     async def _ask(self) -> Row | None:
         try:
-            return await self._database.row(Row, "SELECT * FROM engine.vitals()")
+            return await self._database.row(Row, "SELECT * FROM engine.monitoring()")
         except DatabaseUnavailableError:
             return None
 
@@ -59,13 +59,13 @@ class Vitals:
 def _families(row: Row) -> list[Metric]:
     age = GaugeMetricFamily("ev_engine_history_age_seconds", "Age of the oldest reading in history", labels=("stream",))
     keep = GaugeMetricFamily(
-        "ev_engine_history_keep_seconds", "How long history is kept; absent: for ever", labels=("stream",)
+        "ev_engine_history_retention_seconds", "How long history is kept; absent: for ever", labels=("stream",)
     )
     for family, stream, value in (
         (age, "meter", row.meter_history_age_seconds),
         (age, "vehicle", row.vehicle_history_age_seconds),
-        (keep, "meter", row.meter_history_keep_seconds),
-        (keep, "vehicle", row.vehicle_history_keep_seconds),
+        (keep, "meter", row.meter_history_retention_seconds),
+        (keep, "vehicle", row.vehicle_history_retention_seconds),
     ):
         if value is not None:
             family.add_metric((stream,), value)
@@ -76,7 +76,9 @@ def _families(row: Row) -> list[Metric]:
             row.rollup_lag_seconds,
         ),
         GaugeMetricFamily(
-            "ev_engine_stale_hours", "Device hours with late readings that wait to be rolled up again", row.stale_hours
+            "ev_engine_stale_device_hours",
+            "Device hours with late readings that wait to be rolled up again",
+            row.stale_device_hours,
         ),
         age,
         keep,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from test_docs import port  # noqa: F401  (the real service, which must also end well)
 
-DOCKERFILE = (Path(__file__).parents[2] / "service" / "Dockerfile").read_text()
+DOCKERFILE = (Path(__file__).parents[2] / "deploy" / "Dockerfile").read_text()
 
 
 def check(number: int) -> int:

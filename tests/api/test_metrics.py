@@ -148,8 +148,8 @@ def test_age_of_history_and_how_long_it_is_kept_are_told(scrape, connection):
     samples = scrape()
     day = 86400
     assert 3 * day <= samples["ev_engine_history_age_seconds", "meter"] <= 4 * day
-    assert samples["ev_engine_history_keep_seconds", "meter"] == 90 * day
-    assert ("ev_engine_history_keep_seconds", "vehicle") not in samples
+    assert samples["ev_engine_history_retention_seconds", "meter"] == 90 * day
+    assert ("ev_engine_history_retention_seconds", "vehicle") not in samples
     assert ("ev_engine_history_age_seconds", "vehicle") not in samples
     assert samples["ev_engine_database_bytes",] > 1e6
 
@@ -160,9 +160,9 @@ def test_rollups_that_trail_behind_are_told(scrape, connection):
     assert scrape()["ev_engine_rollup_lag_seconds",] > 2 * 86400
     refresh(connection)
     samples = scrape()
-    assert (samples["ev_engine_rollup_lag_seconds",], samples["ev_engine_stale_hours",]) == (0, 0)
+    assert (samples["ev_engine_rollup_lag_seconds",], samples["ev_engine_stale_device_hours",]) == (0, 0)
     ingest(connection, meter("M1", now() - timedelta(days=2)), meter("M2", now() - timedelta(days=2)))
-    assert scrape()["ev_engine_stale_hours",] == 2
+    assert scrape()["ev_engine_stale_device_hours",] == 2
     connection.execute("DELETE FROM meter_telemetry_history WHERE meter_id = 'M2'")
     assert scrape()["ev_engine_rollup_lag_seconds",] > 2 * 86400, (
         "written past the engine: nothing rolled up is trusted"

@@ -15,8 +15,6 @@ EDITION_ONLY = {
     "refresh_stream": "timescale",
     "refresh_stale_hours": "timescale",
     "refresh_period": "timescale",
-    "refresh_rollup": "timescale",
-    "oldest_chunk": "timescale",
     "rolled_up_through": "timescale",
     "mark_stream": "timescale",
     "mark_meter_hours": "timescale",
@@ -47,8 +45,7 @@ OWN_WORDS = {
     "run_upkeep",
     "retention_effect",
     "set_columnstore",
-    "vitals",
-    "hold_chunks",
+    "lock_history_for_backup",
 }
 
 

@@ -160,8 +160,9 @@ class TestPlans:
     """Over 24 hours, only the cut edge hours may be read from raw chunks."""
 
     @pytest.fixture
-    def fleet(self, connection):
+    def fleet(self, auto_explain):
         """Five days of ten vehicles, a reading every ten minutes, rolled up."""
+        connection = auto_explain
         start = now().replace(minute=0, second=0, microsecond=0) - timedelta(days=5)
         times = [start + timedelta(minutes=10 * n) for n in range(5 * 144)]
         for n in range(10):
@@ -169,7 +170,6 @@ class TestPlans:
             ingest(connection, *(meter(f"M{n}", ts) for ts in times), *(vehicle(f"V{n}", ts) for ts in times))
         refresh(connection)
         connection.execute("ANALYZE")
-        connection.execute("LOAD 'auto_explain'")
         for name, value in {
             "log_min_duration": "0",
             "log_nested_statements": "on",

@@ -1,10 +1,7 @@
 -- Ingest: the service copies readings into pg_temp.staged and calls engine.ingest_staged() in the same transaction.
 
-CREATE OR REPLACE FUNCTION engine.open_staging()
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.open_staging() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- varchar(64) and no other wide column: the table needs no TOAST relation, so emptying it at commit is cheap.
     CREATE TEMPORARY TABLE staged (
@@ -18,22 +15,20 @@ BEGIN
     ) ON COMMIT DELETE ROWS;
 END
 $$;
-COMMENT ON FUNCTION engine.open_staging() IS
-    'Creates the session''s staging table pg_temp.staged (ordinal, is_vehicle, device_id, ts, and in ten-thousandths: energy_e4 of a kWh, soc_e4 of a percent or null for meters, voltage_or_temp_e4 of a V or °C); every commit empties it';
+COMMENT ON FUNCTION engine.open_staging() IS 'Creates the session''s staging table pg_temp.staged (ordinal, is_vehicle, device_id, ts, and in ten-thousandths: energy_e4 of a kWh, soc_e4 of a percent or null for meters, voltage_or_temp_e4 of a V or °C); every commit empties it';
 
 -- A reading is known by (device, ts) and the first value stands. History is written in key order, meters before vehicles,
 -- hot status after it and by one writer at a time: concurrent writers wait for each other, never in a ring.
 CREATE OR REPLACE FUNCTION engine.ingest_staged(OUT duplicates integer[], OUT expired integer[])
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_readings bigint;
     v_has_meters boolean;
     v_has_vehicles boolean;
 BEGIN
     PERFORM engine.skip_invalidation_log();
-    expired := engine.remove_expired('meter', false) || engine.remove_expired('vehicle', true);
+    PERFORM engine.lock_horizon('meter');
+    expired := engine.remove_expired();
     duplicates := '{}';
     SELECT count(*), coalesce(bool_or(NOT s.is_vehicle), false), coalesce(bool_or(s.is_vehicle), false)
     INTO v_readings, v_has_meters, v_has_vehicles
@@ -55,37 +50,31 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION engine.ingest_staged() IS
-    'Stores the session''s staged readings in history, hot status and daily totals; returns the ordinals of those stored before (duplicates) and of those older than the kept history (expired, not stored)';
+COMMENT ON FUNCTION engine.ingest_staged() IS 'Stores the session''s staged readings in history, hot status and daily totals; returns the ordinals of those stored before (duplicates) and of those older than the kept history (expired, not stored)';
 
-CREATE OR REPLACE FUNCTION engine.remove_expired(p_stream text, p_is_vehicle boolean)
-RETURNS integer[]
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.remove_expired() RETURNS integer[]
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_oldest timestamptz := greatest(
-        (engine.lock_horizon(p_stream)).accepted_from, now() - engine.keep_interval(p_stream || '_telemetry_history')
-    );
+    v_meters_from timestamptz;
+    v_vehicles_from timestamptz;
     v_expired integer[];
 BEGIN
+    SELECT
+        max(greatest(h.accepted_from, now() - r.keep)) FILTER (WHERE h.stream = 'meter'),
+        max(greatest(h.accepted_from, now() - r.keep)) FILTER (WHERE h.stream = 'vehicle')
+    INTO v_meters_from, v_vehicles_from
+    FROM engine.horizon AS h JOIN engine.retention AS r ON r.relation = h.stream || '_telemetry_history';
     WITH removed AS (
         DELETE FROM pg_temp.staged AS s
-        WHERE s.is_vehicle = p_is_vehicle AND s.ts < v_oldest
+        WHERE s.ts < CASE WHEN s.is_vehicle THEN v_vehicles_from ELSE v_meters_from END
         RETURNING s.ordinal
     )
     SELECT coalesce(array_agg(removed.ordinal), '{}') INTO v_expired FROM removed;
     RETURN v_expired;
 END
 $$;
-COMMENT ON FUNCTION engine.remove_expired(text, boolean) IS
-    'Removes a stream''s readings that are older than the kept history from the staging table and returns their ordinals';
+COMMENT ON FUNCTION engine.remove_expired() IS 'Removes readings older than the kept history from the staging table and returns their ordinals';
 
-CREATE OR REPLACE FUNCTION engine.keep_interval(p_relation text)
-RETURNS interval
-LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT r.keep FROM engine.retention AS r WHERE r.relation = p_relation
-$$;
+CREATE OR REPLACE FUNCTION engine.keep_interval(p_relation text) RETURNS interval
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$ SELECT r.keep FROM engine.retention AS r WHERE r.relation = p_relation $$;
 COMMENT ON FUNCTION engine.keep_interval(text) IS 'How long a relation keeps its rows; null: for ever';

@@ -2,11 +2,8 @@
 
 -- Most batches hold nothing that is stored already, and a plain INSERT is a third faster than one that asks: duplicates
 -- are looked for only when it fails. Whoever stored one of these readings has committed by then.
-CREATE OR REPLACE FUNCTION engine.store_{stream}_readings()
-RETURNS integer[]
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.store_{stream}_readings() RETURNS integer[]
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_found integer[];
     v_duplicates integer[] := '{}';
@@ -29,18 +26,12 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION engine.store_{stream}_readings() IS
-    'Stores the staged {stream} readings in history and returns the ordinals of those that are stored already or staged twice; those are removed from the staging table';
+COMMENT ON FUNCTION engine.store_{stream}_readings() IS 'Stores the staged {stream} readings in history and returns the ordinals of those that are stored already or staged twice; those are removed from the staging table';
 
 -- Each key is looked up by index: the readings of a batch may lie days apart.
-CREATE OR REPLACE FUNCTION engine.remove_{stream}_duplicates()
-RETURNS integer[]
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-AS $$
+CREATE OR REPLACE FUNCTION engine.remove_{stream}_duplicates() RETURNS integer[]
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     v_from timestamptz;
     v_to timestamptz;
@@ -68,5 +59,4 @@ BEGIN
     RETURN v_duplicates;
 END
 $$;
-COMMENT ON FUNCTION engine.remove_{stream}_duplicates() IS
-    'Removes from the staging table the {stream} readings that history holds, and all but the first of each staged twice; returns their ordinals';
+COMMENT ON FUNCTION engine.remove_{stream}_duplicates() IS 'Removes from the staging table the {stream} readings that history holds, and all but the first of each staged twice; returns their ordinals';

@@ -2,43 +2,28 @@
 
 CREATE OR REPLACE FUNCTION engine.{stream}_sums(
     p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean
-)
-RETURNS SETOF engine.{stream}_sums
-LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000000
-SET search_path = pg_catalog, pg_temp
-AS $$
+) RETURNS SETOF engine.{stream}_sums
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000000 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     p record;
 BEGIN
     FOR p IN SELECT * FROM engine.split_period('{stream}', p_from, p_to, p_device_id IS NULL, p_width IS NULL) LOOP
         CASE p.source
-            WHEN 'reading' THEN
-                RETURN QUERY SELECT * FROM engine.{stream}_reading_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
-            WHEN '15min' THEN
-                RETURN QUERY SELECT * FROM engine.{stream}_15min_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
-            WHEN 'hour' THEN
-                RETURN QUERY SELECT * FROM engine.{stream}_hourly_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
-            WHEN 'day' THEN
-                RETURN QUERY SELECT * FROM engine.{stream}_daily_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
-            WHEN 'stale hour' THEN
-                RETURN QUERY SELECT * FROM engine.{stream}_stale_hour_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
-            WHEN 'stale day' THEN
-                RETURN QUERY SELECT * FROM engine.{stream}_stale_day_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+            WHEN 'reading' THEN RETURN QUERY SELECT * FROM engine.{stream}_reading_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+            WHEN '15min' THEN RETURN QUERY SELECT * FROM engine.{stream}_15min_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+            WHEN 'hour' THEN RETURN QUERY SELECT * FROM engine.{stream}_hourly_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+            WHEN 'day' THEN RETURN QUERY SELECT * FROM engine.{stream}_daily_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+            WHEN 'stale hour' THEN RETURN QUERY SELECT * FROM engine.{stream}_stale_hour_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
         END CASE;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION engine.{stream}_sums(timestamptz, timestamptz, text, interval, boolean) IS
-    'Sums of {stream} readings over [from, to): of one device, or of all when device_id is null; without a width for each device, with one for each bucket of that width; energy_only leaves count and measures null. The rows of a device or bucket add up, and equal the same sums over raw history at any moment; no row where there is no reading';
+COMMENT ON FUNCTION engine.{stream}_sums(timestamptz, timestamptz, text, interval, boolean) IS 'Sums of {stream} readings over [from, to): of one device, or of all when device_id is null; without a width for each device, with one for each bucket of that width; energy_only leaves count and measures null. The rows of a device or bucket add up, and equal the same sums over raw history at any moment; no row where there is no reading';
 
 CREATE OR REPLACE FUNCTION engine.{stream}_reading_sums(
     p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean
-)
-RETURNS SETOF engine.{stream}_sums
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
+) RETURNS SETOF engine.{stream}_sums LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
     RETURN QUERY
         SELECT
@@ -54,17 +39,12 @@ BEGIN
         GROUP BY 1, 2;
 END
 $$;
-COMMENT ON FUNCTION engine.{stream}_reading_sums(timestamptz, timestamptz, text, interval, boolean) IS
-    'Sums of {stream} readings over [from, to) from history; parameters: see engine.{stream}_sums';
+COMMENT ON FUNCTION engine.{stream}_reading_sums(timestamptz, timestamptz, text, interval, boolean) IS 'Sums of {stream} readings over [from, to) from history; parameters: see engine.{stream}_sums';
 
 CREATE OR REPLACE FUNCTION engine.{stream}_stale_hour_sums(
     p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean
-)
-RETURNS SETOF engine.{stream}_sums
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
+) RETURNS SETOF engine.{stream}_sums LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
     RETURN QUERY
         SELECT
@@ -86,38 +66,4 @@ BEGIN
         GROUP BY 1, 2;
 END
 $$;
-COMMENT ON FUNCTION engine.{stream}_stale_hour_sums(timestamptz, timestamptz, text, interval, boolean) IS
-    'Sums of {stream} readings over [from, to) in stale hours alone, from history; parameters: see engine.{stream}_sums';
-
-CREATE OR REPLACE FUNCTION engine.{stream}_stale_day_sums(
-    p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean
-)
-RETURNS SETOF engine.{stream}_sums
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
-BEGIN
-    RETURN QUERY
-        SELECT
-            h.{device}, NULL::timestamptz,
-            CASE WHEN NOT p_energy_only THEN sum(h.readings_count)::bigint END,
-            CASE WHEN NOT p_energy_only THEN sum(h.sum_{measure}) END,
-            CASE WHEN NOT p_energy_only THEN min(h.min_{measure}) END,
-            CASE WHEN NOT p_energy_only THEN max(h.max_{measure}) END,
-            sum(h.total_{energy})
-        FROM (
-            SELECT s.device_id, date_bin('1 day', s.bucket, 'epoch') AS day, array_agg(s.bucket) AS hours
-            FROM engine.stale_hour AS s
-            WHERE s.stream = '{stream}' AND s.bucket >= p_from AND s.bucket < p_to
-                AND (p_device_id IS NULL OR s.device_id = p_device_id)
-            GROUP BY 1, 2
-        ) AS s
-        JOIN public.{stream}_telemetry_hourly AS h
-            ON h.{device} = s.device_id AND h.bucket >= s.day AND h.bucket < s.day + interval '1 day'
-        WHERE h.bucket >= p_from AND h.bucket < p_to AND h.bucket <> ALL (s.hours)
-        GROUP BY h.{device};
-END
-$$;
-COMMENT ON FUNCTION engine.{stream}_stale_day_sums(timestamptz, timestamptz, text, interval, boolean) IS
-    'Sums of {stream} readings over the whole days of [from, to) that hold a stale hour, from their other hours; parameters: see engine.{stream}_sums, of which width is not used: parts that are days are for totals';
+COMMENT ON FUNCTION engine.{stream}_stale_hour_sums(timestamptz, timestamptz, text, interval, boolean) IS 'Sums of {stream} readings over [from, to) in stale hours alone, from history; parameters: see engine.{stream}_sums';

@@ -2,11 +2,8 @@
 
 CREATE OR REPLACE FUNCTION engine.vehicle_meter_sums(
     p_vehicle_id text, p_from timestamptz, p_to timestamptz, p_width interval, p_meter_id text DEFAULT NULL
-)
-RETURNS TABLE (meter_id text, mapped_from timestamptz, mapped_to timestamptz, bucket timestamptz, readings_count bigint, kwh numeric)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) RETURNS TABLE (meter_id text, mapped_from timestamptz, mapped_to timestamptz, bucket timestamptz, readings_count bigint, kwh numeric)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY
         SELECT m.meter_id, greatest(m.valid_from, p_from), least(m.valid_to, p_to), s.bucket, s.readings_count, s.kwh
@@ -19,39 +16,22 @@ BEGIN
             AND (p_meter_id IS NULL OR m.meter_id = p_meter_id);
 END
 $$;
-COMMENT ON FUNCTION engine.vehicle_meter_sums(text, timestamptz, timestamptz, interval, text) IS
-    'AC energy (kWh) and readings of a vehicle''s meters while they were mapped to it, in buckets of that width if there is one; rows of a mapping and bucket add up; null where a mapping saw no reading';
+COMMENT ON FUNCTION engine.vehicle_meter_sums(text, timestamptz, timestamptz, interval, text) IS 'AC energy (kWh) and readings of a vehicle''s meters while they were mapped to it, in buckets of that width if there is one; rows of a mapping and bucket add up; null where a mapping saw no reading';
 
 CREATE OR REPLACE FUNCTION public.vehicle_performance(
-    p_vehicle_id text,
-    p_hours integer DEFAULT 24,
-    p_period_end timestamptz DEFAULT now(),
-    p_meter_id text DEFAULT NULL
-)
-RETURNS TABLE (
-    vehicle_id text,
-    period_start timestamptz,
-    period_end timestamptz,
-    total_kwh_consumed_ac numeric,
-    total_kwh_delivered_dc numeric,
-    efficiency_ratio numeric,
-    efficiency_status text,
-    avg_battery_temp numeric,
-    max_battery_temp numeric,
-    min_battery_temp numeric,
-    readings_count bigint,
-    meter_id text,
-    warning text,
+    p_vehicle_id text, p_hours integer DEFAULT 24, p_period_end timestamptz DEFAULT now(), p_meter_id text DEFAULT NULL
+) RETURNS TABLE (
+    vehicle_id text, period_start timestamptz, period_end timestamptz, total_kwh_consumed_ac numeric,
+    total_kwh_delivered_dc numeric, efficiency_ratio numeric, efficiency_status text, avg_battery_temp numeric,
+    max_battery_temp numeric, min_battery_temp numeric, readings_count bigint, meter_id text, warning text,
     coverage jsonb
-)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_start timestamptz := engine.period_start(p_hours, p_period_end);
     v_dc record;
     v_ac record;
     v_ratio numeric;
+    v_settings engine.settings := (SELECT s FROM engine.settings AS s);
 BEGIN
     SELECT sum(s.readings_count)::bigint AS readings, sum(s.kwh) AS kwh, sum(s.sum_battery_temp) AS sum_temp,
         min(s.min_battery_temp) AS min_temp, max(s.max_battery_temp) AS max_temp
@@ -71,32 +51,22 @@ BEGIN
     ) AS s;
     v_ratio := engine.efficiency_ratio(v_ac.kwh, v_dc.kwh);
     RETURN QUERY SELECT
-        p_vehicle_id, v_start, p_period_end, v_ac.kwh, v_dc.kwh, v_ratio, engine.efficiency_status(v_ratio),
-        round(v_dc.sum_temp / v_dc.readings, 4), v_dc.max_temp, v_dc.min_temp, v_dc.readings, v_ac.meter_id, engine.efficiency_warning(v_ratio),
+        p_vehicle_id, v_start, p_period_end, v_ac.kwh, v_dc.kwh, v_ratio, engine.efficiency_status(v_ratio, v_settings),
+        round(v_dc.sum_temp / v_dc.readings, 4), v_dc.max_temp, v_dc.min_temp, v_dc.readings, v_ac.meter_id, engine.efficiency_warning(v_ratio, v_settings),
         jsonb_build_object(
             'meter', round(coalesce(v_ac.readings, 0) / v_ac.mapped_minutes, 4),
             'vehicle', round(v_dc.readings / (60.0 * p_hours), 4)
         );
 END
 $$;
-COMMENT ON FUNCTION public.vehicle_performance(text, integer, timestamptz, text) IS
-    'Energy (kWh), efficiency and battery temperature (°C) of a vehicle over the hours before period_end (start included, end excluded); no row when the vehicle has no reading there. meter_id limits the AC side to one of its meters; coverage is readings received over one a minute';
+COMMENT ON FUNCTION public.vehicle_performance(text, integer, timestamptz, text) IS 'Energy (kWh), efficiency and battery temperature (°C) of a vehicle over the hours before period_end (start included, end excluded); no row when the vehicle has no reading there. meter_id limits the AC side to one of its meters; coverage is readings received over one a minute';
 
 CREATE OR REPLACE FUNCTION public.vehicle_trend(
-    p_vehicle_id text,
-    p_hours integer DEFAULT 24,
-    p_period_end timestamptz DEFAULT now()
-)
-RETURNS TABLE (
-    hour timestamptz,
-    kwh_consumed_ac numeric,
-    kwh_delivered_dc numeric,
-    efficiency_ratio numeric,
+    p_vehicle_id text, p_hours integer DEFAULT 24, p_period_end timestamptz DEFAULT now()
+) RETURNS TABLE (
+    hour timestamptz, kwh_consumed_ac numeric, kwh_delivered_dc numeric, efficiency_ratio numeric,
     avg_battery_temp numeric
-)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_start timestamptz := engine.period_start(p_hours, p_period_end);
 BEGIN
@@ -118,5 +88,4 @@ BEGIN
         ORDER BY 1;
 END
 $$;
-COMMENT ON FUNCTION public.vehicle_trend(text, integer, timestamptz) IS
-    'Energy (kWh), efficiency and mean battery temperature (°C) of a vehicle by the hour (UTC), oldest first; hours without any reading are left out, and a cut first or last hour counts only what lies inside the period';
+COMMENT ON FUNCTION public.vehicle_trend(text, integer, timestamptz) IS 'Energy (kWh), efficiency and mean battery temperature (°C) of a vehicle by the hour (UTC), oldest first; hours without any reading are left out, and a cut first or last hour counts only what lies inside the period';

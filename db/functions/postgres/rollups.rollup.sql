@@ -3,11 +3,8 @@
 -- New readings add to their buckets. Buckets are written in key order, and a stream's rollups in the order of their
 -- triggers' names, so that concurrent writers wait for each other, never in a ring. The triggers act as the owner: the
 -- service may add to history, to rollups only by that.
-CREATE OR REPLACE FUNCTION engine.add_to_{stream}_{rollup}()
-RETURNS trigger
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.add_to_{stream}_{rollup}() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO public.{stream}_telemetry_{rollup} AS b (
         {device}, bucket, readings_count,
@@ -34,15 +31,11 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION engine.add_to_{stream}_{rollup}() IS
-    'Trigger: adds new {stream} readings to their {rollup} buckets';
+COMMENT ON FUNCTION engine.add_to_{stream}_{rollup}() IS 'Trigger: adds new {stream} readings to their {rollup} buckets';
 
 -- What is changed or deleted is counted anew from history; what retention drops stays in the rollups.
-CREATE OR REPLACE FUNCTION engine.recount_{stream}_{rollup}()
-RETURNS trigger
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.recount_{stream}_{rollup}() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_history_from timestamptz := (engine.horizon_of('{stream}')).history_from;
     v_device_id text;
@@ -72,38 +65,24 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION engine.recount_{stream}_{rollup}() IS
-    'Trigger: counts the {rollup} buckets of changed or deleted {stream} readings anew';
+COMMENT ON FUNCTION engine.recount_{stream}_{rollup}() IS 'Trigger: counts the {rollup} buckets of changed or deleted {stream} readings anew';
 
-CREATE OR REPLACE FUNCTION engine.empty_{stream}_{rollup}()
-RETURNS trigger
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.empty_{stream}_{rollup}() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM public.{stream}_telemetry_{rollup} AS b WHERE b.bucket >= (engine.horizon_of('{stream}')).history_from;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION engine.empty_{stream}_{rollup}() IS
-    'Trigger: a truncated {stream} history leaves nothing to roll up but what retention had dropped before';
+COMMENT ON FUNCTION engine.empty_{stream}_{rollup}() IS 'Trigger: a truncated {stream} history leaves nothing to roll up but what retention had dropped before';
 
-CREATE OR REPLACE TRIGGER add_to_{rollup}
-AFTER INSERT ON public.{stream}_telemetry_history
-REFERENCING NEW TABLE AS new_rows
-FOR EACH STATEMENT EXECUTE FUNCTION engine.add_to_{stream}_{rollup}();
-CREATE OR REPLACE TRIGGER recount_deleted_{rollup}
-AFTER DELETE ON public.{stream}_telemetry_history
-REFERENCING OLD TABLE AS changed_rows
-FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
-CREATE OR REPLACE TRIGGER recount_{rollup}_before_change
-AFTER UPDATE ON public.{stream}_telemetry_history
-REFERENCING OLD TABLE AS changed_rows
-FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
-CREATE OR REPLACE TRIGGER recount_{rollup}_after_change
-AFTER UPDATE ON public.{stream}_telemetry_history
-REFERENCING NEW TABLE AS changed_rows
-FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
-CREATE OR REPLACE TRIGGER empty_{rollup}
-AFTER TRUNCATE ON public.{stream}_telemetry_history
+CREATE OR REPLACE TRIGGER add_to_{rollup} AFTER INSERT ON public.{stream}_telemetry_history
+REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION engine.add_to_{stream}_{rollup}();
+CREATE OR REPLACE TRIGGER recount_deleted_{rollup} AFTER DELETE ON public.{stream}_telemetry_history
+REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
+CREATE OR REPLACE TRIGGER recount_{rollup}_before_change AFTER UPDATE ON public.{stream}_telemetry_history
+REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
+CREATE OR REPLACE TRIGGER recount_{rollup}_after_change AFTER UPDATE ON public.{stream}_telemetry_history
+REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION engine.recount_{stream}_{rollup}();
+CREATE OR REPLACE TRIGGER empty_{rollup} AFTER TRUNCATE ON public.{stream}_telemetry_history
 FOR EACH STATEMENT EXECUTE FUNCTION engine.empty_{stream}_{rollup}();

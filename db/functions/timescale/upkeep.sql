@@ -1,7 +1,6 @@
 -- Upkeep on TimescaleDB: what a refresh owes, the refresh itself, retention, and the jobs that run them.
 
-CREATE OR REPLACE FUNCTION engine.edition()
-RETURNS text
+CREATE OR REPLACE FUNCTION engine.edition() RETURNS text
 LANGUAGE sql IMMUTABLE
 RETURN 'timescale';
 COMMENT ON FUNCTION engine.edition() IS 'Edition of the database layer: timescale or postgres';
@@ -10,8 +9,7 @@ COMMENT ON FUNCTION engine.edition() IS 'Edition of the database layer: timescal
 -- the promise; then refresh; only then let answers use it and forget the claims. Answers never lean on an aggregate's
 -- real-time part: its watermark is read when a query is planned, which may be after the snapshot that the query then sees.
 CREATE OR REPLACE PROCEDURE engine.refresh_rollups(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
-LANGUAGE plpgsql
-AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_deadline timestamptz := clock_timestamp() + coalesce(config ->> 'budget', '20 seconds')::interval;
     v_until timestamptz := date_bin('15 minutes', now() - interval '10 minutes', 'epoch');
@@ -33,14 +31,12 @@ BEGIN
     PERFORM pg_advisory_unlock('engine.horizon'::regclass::oid::integer, 1);
 END
 $$;
-COMMENT ON PROCEDURE engine.refresh_rollups(integer, jsonb) IS
-    'Job: rolls up the quarters of an hour that ended more than 10 minutes ago and, newest first, the stale hours; config {"budget": interval} limits a run';
+COMMENT ON PROCEDURE engine.refresh_rollups(integer, jsonb) IS 'Job: rolls up the quarters of an hour that ended more than 10 minutes ago and, newest first, the stale hours; config {"budget": interval} limits a run';
 
 -- In steps, so that a long history is rolled up in transactions of a bearable size, each of which counts at once, and so
 -- that the rows of a bucket lie together.
 CREATE OR REPLACE PROCEDURE engine.refresh_stream(p_stream text)
-LANGUAGE plpgsql
-AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_horizon engine.horizon;
     v_from timestamptz;
@@ -49,10 +45,8 @@ BEGIN
     SELECT * INTO STRICT v_horizon FROM engine.horizon AS h WHERE h.stream = p_stream;
     v_from := v_horizon.rolled_up_before;
     LOOP
-        v_until := least(
-            v_horizon.late_before,
-            date_bin('6 hours', greatest(v_from, coalesce(engine.oldest_chunk(p_stream), v_horizon.late_before)), 'epoch') + interval '6 hours'
-        );
+        v_until := least(v_horizon.late_before,
+            date_bin('6 hours', greatest(v_from, coalesce(engine.history_start(p_stream), v_horizon.late_before)), 'epoch') + interval '6 hours');
         CALL engine.refresh_period(p_stream, v_from, v_until, false);
         -- Somebody may have deleted history meanwhile: then the next run starts from where that left the horizon.
         UPDATE engine.horizon SET
@@ -66,31 +60,17 @@ BEGIN
     COMMIT;
 END
 $$;
-COMMENT ON PROCEDURE engine.refresh_stream(text) IS
-    'Rolls up what a stream owes up to late_before, and lets answers use it';
-
-CREATE OR REPLACE FUNCTION engine.oldest_chunk(p_stream text)
-RETURNS timestamptz
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT min(c.range_start) FROM timescaledb_information.chunks AS c
-    WHERE c.hypertable_schema = 'public' AND c.hypertable_name = p_stream || '_telemetry_history'
-$$;
-COMMENT ON FUNCTION engine.oldest_chunk(text) IS 'Start of the oldest chunk of a stream''s history; null without one';
+COMMENT ON PROCEDURE engine.refresh_stream(text) IS 'Rolls up what a stream owes up to late_before, and lets answers use it';
 
 CREATE OR REPLACE PROCEDURE engine.refresh_stale_hours(p_stream text, p_deadline timestamptz)
-LANGUAGE plpgsql
-AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_until timestamptz := (SELECT h.late_before FROM engine.horizon AS h WHERE h.stream = p_stream);
     v_bucket timestamptz;
     v_done timestamptz[] := '{}';
 BEGIN
     FOREACH v_bucket IN ARRAY ARRAY(
-        SELECT DISTINCT h.bucket FROM engine.stale_hour AS h
-        WHERE h.stream = p_stream AND h.claimed
-        ORDER BY h.bucket DESC
+        SELECT DISTINCT h.bucket FROM engine.stale_hour AS h WHERE h.stream = p_stream AND h.claimed ORDER BY h.bucket DESC
     ) LOOP
         EXIT WHEN clock_timestamp() > p_deadline;
         CALL engine.refresh_period(p_stream, v_bucket, least(v_bucket + interval '1 hour', v_until), true);
@@ -101,53 +81,40 @@ BEGIN
         SELECT DISTINCT date_bin('1 day', d.bucket, 'epoch') FROM unnest(v_done) AS d (bucket)
         WHERE d.bucket < date_bin('1 day', v_until, 'epoch')
     ) LOOP
-        CALL engine.refresh_rollup(p_stream || '_telemetry_daily', interval '1 day', v_bucket, v_bucket + interval '1 day', true);
+        CALL engine.refresh_period(p_stream, v_bucket, v_bucket + interval '1 day', false);
     END LOOP;
     DELETE FROM engine.stale_hour AS h WHERE h.stream = p_stream AND h.claimed AND h.bucket = ANY (v_done);
     COMMIT;
 END
 $$;
-COMMENT ON PROCEDURE engine.refresh_stale_hours(text, timestamptz) IS
-    'Rolls up a stream''s claimed stale hours again, newest first, until a deadline, and the days that they are part of';
+COMMENT ON PROCEDURE engine.refresh_stale_hours(text, timestamptz) IS 'Rolls up a stream''s claimed stale hours again, newest first, until a deadline, and the days that they are part of';
 
 CREATE OR REPLACE PROCEDURE engine.refresh_period(p_stream text, p_from timestamptz, p_until timestamptz, p_force boolean)
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    CALL engine.refresh_rollup(p_stream || '_telemetry_15min', interval '15 minutes', p_from, p_until, p_force);
-    CALL engine.refresh_rollup(p_stream || '_telemetry_hourly', interval '1 hour', p_from, p_until, p_force);
-    CALL engine.refresh_rollup(p_stream || '_telemetry_daily', interval '1 day', p_from, p_until, p_force);
-END
-$$;
-COMMENT ON PROCEDURE engine.refresh_period(text, timestamptz, timestamptz, boolean) IS
-    'Refreshes a stream''s rollups over [from, until): quarters, then the hours and days that they touch and that have ended by then';
-
-CREATE OR REPLACE PROCEDURE engine.refresh_rollup(
-    p_rollup text, p_width interval, p_from timestamptz, p_until timestamptz, p_force boolean
-)
-LANGUAGE plpgsql
-AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
-    v_from timestamptz := date_bin(p_width, p_from, 'epoch');
-    v_until timestamptz := date_bin(p_width, p_until, 'epoch');
+    v_rollup record;
 BEGIN
-    IF v_from < v_until THEN
+    FOR v_rollup IN
+        SELECT
+            format('public.%s_telemetry_%s', p_stream, r.name)::regclass AS view,
+            date_bin(r.width, p_from, 'epoch') AS since, date_bin(r.width, p_until, 'epoch') AS until
+        FROM (VALUES (1, '15min', interval '15 minutes'), (2, 'hourly', '1 hour'), (3, 'daily', '1 day')) AS r (place, name, width)
+        ORDER BY r.place
+    LOOP
+        CONTINUE WHEN v_rollup.since >= v_rollup.until;
         -- All at once: TimescaleDB 2.28 leaves out a bucket that begins where one of its batches ends, and tells nobody.
         CALL public.refresh_continuous_aggregate(
-            format('public.%I', p_rollup)::regclass, nullif(v_from, '-infinity'), v_until,
-            force => p_force, options => '{"buckets_per_batch": 0}'
+            v_rollup.view, nullif(v_rollup.since, '-infinity'), v_rollup.until, force => p_force, options => '{"buckets_per_batch": 0}'
         );
-    END IF;
+    END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE engine.refresh_rollup(text, interval, timestamptz, timestamptz, boolean) IS
-    'Refreshes the buckets of a rollup that [from, until) touches and that end by until; by force even where TimescaleDB''s log says that nothing changed';
+COMMENT ON PROCEDURE engine.refresh_period(text, timestamptz, timestamptz, boolean) IS 'Refreshes a stream''s rollups over [from, until): quarters, then the hours and days that they touch and that have ended by then; by force even where TimescaleDB''s log says that nothing changed';
 
 -- A rollup must outlive its source. So: nothing is dropped that a refresh still owes, writers are told to refuse what is
 -- older before anything goes, and the drop leaves no trace in the log that a later refresh would follow.
 CREATE OR REPLACE PROCEDURE engine.apply_retention(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
-LANGUAGE plpgsql
-AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_stream text;
     v_cut timestamptz;
@@ -156,8 +123,7 @@ BEGIN
     FOREACH v_stream IN ARRAY ARRAY['meter', 'vehicle'] LOOP
         SELECT max(c.range_end) INTO v_cut
         FROM timescaledb_information.chunks AS c
-        WHERE c.hypertable_schema = 'public'
-            AND c.hypertable_name = v_stream || '_telemetry_history'
+        WHERE c.hypertable_schema = 'public' AND c.hypertable_name = v_stream || '_telemetry_history'
             AND c.range_end <= now() - engine.keep_interval(v_stream || '_telemetry_history');
         UPDATE engine.horizon SET accepted_from = greatest(accepted_from, v_cut)
         WHERE stream = v_stream AND engine.rolled_up_through(v_stream, v_cut);
@@ -178,14 +144,10 @@ BEGIN
     PERFORM pg_advisory_unlock('engine.retention'::regclass::oid::integer, 0);
 END
 $$;
-COMMENT ON PROCEDURE engine.apply_retention(integer, jsonb) IS
-    'Job: drops what engine.retention no longer keeps, in whole chunks, once the rollups hold it';
+COMMENT ON PROCEDURE engine.apply_retention(integer, jsonb) IS 'Job: drops what engine.retention no longer keeps, in whole chunks, once the rollups hold it';
 
-CREATE OR REPLACE FUNCTION engine.drop_old_rollups(p_stream text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.drop_old_rollups(p_stream text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM engine.skip_invalidation_log();
     PERFORM public.drop_chunks(format('public.%I', r.relation)::regclass, older_than => now() - r.keep)
@@ -193,39 +155,24 @@ BEGIN
     WHERE r.relation LIKE p_stream || '\_%' AND r.relation NOT LIKE '%\_history' AND engine.rolled_up_through(p_stream, now() - r.keep);
 END
 $$;
-COMMENT ON FUNCTION engine.drop_old_rollups(text) IS
-    'Drops the chunks of a stream''s rollups that engine.retention no longer keeps';
+COMMENT ON FUNCTION engine.drop_old_rollups(text) IS 'Drops the chunks of a stream''s rollups that engine.retention no longer keeps';
 
-CREATE OR REPLACE FUNCTION engine.rolled_up_through(p_stream text, p_until timestamptz)
-RETURNS boolean
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.rolled_up_through(p_stream text, p_until timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT h.rolled_up_before >= p_until
         AND NOT EXISTS (SELECT FROM engine.stale_hour AS s WHERE s.stream = p_stream AND s.bucket < p_until)
     FROM engine.horizon AS h
     WHERE h.stream = p_stream
 $$;
-COMMENT ON FUNCTION engine.rolled_up_through(text, timestamptz) IS
-    'Whether the rollups of a stream hold every reading before a time';
+COMMENT ON FUNCTION engine.rolled_up_through(text, timestamptz) IS 'Whether the rollups of a stream hold every reading before a time';
 
-CREATE OR REPLACE FUNCTION engine.note_upkeep_failure(p_error text)
-RETURNS void
-LANGUAGE sql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$ SELECT $$;
-COMMENT ON FUNCTION engine.note_upkeep_failure(text) IS
-    'Notes why engine.run_upkeep failed, where the database keeps no such record itself';
+CREATE OR REPLACE FUNCTION engine.note_upkeep_failure(p_error text) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$ SELECT $$;
+COMMENT ON FUNCTION engine.note_upkeep_failure(text) IS 'Notes why engine.run_upkeep failed, where the database keeps no such record itself';
 
 CREATE OR REPLACE PROCEDURE engine.run_upkeep()
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    RETURN;
-END
-$$;
-COMMENT ON PROCEDURE engine.run_upkeep() IS
-    'What the service calls every hour; nothing in this edition, whose jobs run by themselves';
+LANGUAGE plpgsql AS $$ BEGIN END $$;
+COMMENT ON PROCEDURE engine.run_upkeep() IS 'What the service calls every hour; nothing in this edition, whose jobs run by themselves';
 
 SELECT public.add_job('engine.refresh_rollups', INTERVAL '30 seconds', config => '{"budget": "20 seconds"}')
 WHERE NOT EXISTS (SELECT FROM timescaledb_information.jobs WHERE proc_schema = 'engine' AND proc_name = 'refresh_rollups');

@@ -6,11 +6,11 @@ DO $$
 DECLARE
     v_routine text;
 BEGIN
-    FOR v_routine IN
+    FOREACH v_routine IN ARRAY ARRAY(
         SELECT p.oid::regprocedure::text FROM pg_proc AS p
         WHERE p.pronamespace = 'engine'::regnamespace
             AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
-    LOOP
+    ) LOOP
         EXECUTE 'DROP ROUTINE IF EXISTS ' || v_routine || ' CASCADE';
     END LOOP;
 END

@@ -15,16 +15,7 @@ GROUP BY 1, 2;
 
 UPDATE engine.horizon SET quarters_from = history_from;
 
--- Longer than history, no longer than the hours; 400 days where that leaves a choice.
-INSERT INTO engine.retention (relation, keep)
-SELECT s.stream || '_telemetry_15min', CASE
-    WHEN history.keep IS NULL THEN NULL
-    WHEN now() - hourly.keep > now() - interval '400 days' THEN greatest(hourly.keep, history.keep + interval '1 day')
-    ELSE greatest(interval '400 days', history.keep + interval '1 day')
-END
-FROM (VALUES ('meter'), ('vehicle')) AS s (stream)
-JOIN engine.retention AS history ON history.relation = s.stream || '_telemetry_history'
-JOIN engine.retention AS hourly ON hourly.relation = s.stream || '_telemetry_hourly';
+INSERT INTO engine.retention (relation, keep) VALUES ('meter_telemetry_15min', '400 days'), ('vehicle_telemetry_15min', '400 days');
 
 COMMENT ON TABLE public.meter_telemetry_15min IS 'Meter readings by the quarter of an hour';
 COMMENT ON TABLE public.meter_telemetry_hourly IS 'Meter readings by the hour';

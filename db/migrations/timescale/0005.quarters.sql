@@ -151,16 +151,7 @@ CALL public.add_columnstore_policy('public.vehicle_telemetry_daily', after => IN
 -- No quarter is rolled up yet where hours are.
 UPDATE engine.horizon SET quarters_from = date_bin('1 hour', rolled_up_before, 'epoch');
 
--- Longer than history, no longer than the hours; 400 days where that leaves a choice.
-INSERT INTO engine.retention (relation, keep)
-SELECT s.stream || '_telemetry_15min', CASE
-    WHEN history.keep IS NULL THEN NULL
-    WHEN now() - hourly.keep > now() - interval '400 days' THEN greatest(hourly.keep, history.keep + interval '1 day')
-    ELSE greatest(interval '400 days', history.keep + interval '1 day')
-END
-FROM (VALUES ('meter'), ('vehicle')) AS s (stream)
-JOIN engine.retention AS history ON history.relation = s.stream || '_telemetry_history'
-JOIN engine.retention AS hourly ON hourly.relation = s.stream || '_telemetry_hourly';
+INSERT INTO engine.retention (relation, keep) VALUES ('meter_telemetry_15min', '400 days'), ('vehicle_telemetry_15min', '400 days');
 
 COMMENT ON VIEW public.meter_telemetry_15min IS 'Meter readings by the quarter of an hour';
 COMMENT ON VIEW public.meter_telemetry_hourly IS 'Meter readings by the hour';
