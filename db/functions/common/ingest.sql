@@ -22,9 +22,7 @@ COMMENT ON FUNCTION engine.open_staging() IS 'Creates the session''s staging tab
 CREATE OR REPLACE FUNCTION engine.ingest_staged(OUT duplicates integer[], OUT expired integer[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_readings bigint;
-    v_has_meters boolean;
-    v_has_vehicles boolean;
+    v_readings bigint; v_has_meters boolean; v_has_vehicles boolean;
 BEGIN
     PERFORM engine.skip_invalidation_log();
     PERFORM engine.lock_horizon('meter');
@@ -55,8 +53,7 @@ COMMENT ON FUNCTION engine.ingest_staged() IS 'Stores the session''s staged read
 CREATE OR REPLACE FUNCTION engine.remove_expired() RETURNS integer[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_meters_from timestamptz;
-    v_vehicles_from timestamptz;
+    v_meters_from timestamptz; v_vehicles_from timestamptz;
     v_expired integer[];
 BEGIN
     SELECT
@@ -66,8 +63,7 @@ BEGIN
     FROM engine.horizon AS h JOIN engine.retention AS r ON r.relation = h.stream || '_telemetry_history';
     WITH removed AS (
         DELETE FROM pg_temp.staged AS s
-        WHERE s.ts < CASE WHEN s.is_vehicle THEN v_vehicles_from ELSE v_meters_from END
-        RETURNING s.ordinal
+        WHERE s.ts < CASE WHEN s.is_vehicle THEN v_vehicles_from ELSE v_meters_from END RETURNING s.ordinal
     )
     SELECT coalesce(array_agg(removed.ordinal), '{}') INTO v_expired FROM removed;
     RETURN v_expired;
