@@ -39,7 +39,14 @@ BEGIN
         duplicates := duplicates || engine.store_vehicle_readings();
     END IF;
     PERFORM engine.lock_status();
-    PERFORM engine.choose_status_plan(v_readings);
+    -- A few devices are looked up by index, with a plan made once for a connection. For many, one pass over the fleet may be
+    -- cheaper: a plan made for the batch at hand weighs that. Left alone, the server keeps whichever plan it made first.
+    IF v_readings < 2000 THEN
+        PERFORM set_config('plan_cache_mode', 'force_generic_plan', true),
+            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+    ELSE
+        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
+    END IF;
     IF v_has_meters THEN
         PERFORM engine.update_meter_state();
     END IF;
