@@ -19,16 +19,13 @@ BEGIN
                     ALTER ROLE analyst SET timezone = 'UTC';
                 END IF;
             END IF;
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            -- Another database of this cluster was migrated at the same moment.
-            NULL;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;  -- another database of this cluster was migrated just now
         END;
     END LOOP;
     -- Whoever migrates may also serve; where that takes an administrator, the service says so when it starts.
     BEGIN
         GRANT ev_engine TO CURRENT_USER;
-    EXCEPTION WHEN insufficient_privilege THEN
-        NULL;
+    EXCEPTION WHEN insufficient_privilege THEN NULL;
     END;
 END
 $$;

@@ -8,7 +8,7 @@ import time
 from tests.bench.stage import Stage
 
 # An hour a statement, in the order of time: that is how readings arrive, and what the block-range indexes expect.
-# Triggers stay on: they tell the engine (timescale: distrust the rollups) or count the rollups (postgres).
+# Triggers stay on: they tell the engine (timescale: which hours are stale) or count the rollups (postgres).
 _METERS = """
 INSERT INTO meter_telemetry_history (meter_id, ts, kwh_consumed_ac, voltage, ingested_at)
 SELECT 'METER-' || lpad((d + 1)::text, 5, '0'), m + make_interval(secs => d * 60 / %(devices)s),

@@ -1,16 +1,41 @@
 -- The fleet's energy and efficiency: what its meters consumed, by the vehicles that they served.
 
--- A meter that serves one vehicle throughout needs no more than its sum; one that changes hands is summed a mapping at a time.
-CREATE OR REPLACE FUNCTION engine.remapped_meter_energy(p_from timestamptz, p_to timestamptz)
-RETURNS TABLE (vehicle_id text, kwh numeric)
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT m.vehicle_id, sum(s.kwh)
-    FROM public.device_mapping AS m
-    CROSS JOIN LATERAL engine.meter_sums(greatest(m.valid_from, p_from), least(m.valid_to, p_to), m.meter_id, NULL, true) AS s
-    WHERE m.valid_from < p_to AND m.valid_to > p_from AND (m.valid_from > p_from OR m.valid_to < p_to)
-    GROUP BY m.vehicle_id
+-- A meter that serves one vehicle throughout needs no more than its sum; one that changes hands has a period for each mapping.
+CREATE OR REPLACE FUNCTION engine.remapped_meter_energy(p_from timestamptz, p_to timestamptz) RETURNS TABLE (vehicle_id text, kwh numeric)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    RETURN QUERY
+        WITH part AS MATERIALIZED (
+            SELECT m.meter_id, m.vehicle_id, s.source, s.part_from, s.part_to
+            FROM public.device_mapping AS m
+            CROSS JOIN LATERAL engine.split_period('meter', greatest(m.valid_from, p_from), least(m.valid_to, p_to), false, false) AS s
+            WHERE m.valid_from < p_to AND m.valid_to > p_from AND (m.valid_from > p_from OR m.valid_to < p_to)
+        ), stale AS MATERIALIZED (
+            SELECT DISTINCT s.device_id, s.bucket FROM engine.stale_hour AS s
+            WHERE s.stream = 'meter' AND s.bucket > p_from - interval '1 hour' AND s.bucket < p_to
+        ), reading_part AS MATERIALIZED (
+            SELECT p.meter_id, p.vehicle_id, p.part_from, p.part_to FROM part AS p WHERE p.source = 'reading'
+            UNION ALL
+            SELECT p.meter_id, p.vehicle_id, greatest(p.part_from, s.bucket), least(p.part_to, s.bucket + interval '1 hour')
+            FROM part AS p JOIN stale AS s ON s.device_id = p.meter_id AND s.bucket > p.part_from - interval '1 hour' AND s.bucket < p.part_to
+            WHERE p.source = 'stale hour'
+        )
+        SELECT p.vehicle_id, sum(r.kwh_consumed_ac) FROM reading_part AS p
+        JOIN public.meter_telemetry_history AS r ON r.meter_id = p.meter_id AND r.ts >= p.part_from AND r.ts < p.part_to
+        WHERE r.ts >= p_from AND r.ts < p_to GROUP BY p.vehicle_id
+        UNION ALL
+        SELECT p.vehicle_id, sum(b.total_kwh_consumed_ac) FROM part AS p
+        JOIN public.meter_telemetry_15min AS b ON b.meter_id = p.meter_id AND b.bucket >= p.part_from AND b.bucket < p.part_to
+        WHERE p.source = '15min' AND b.bucket >= p_from AND b.bucket < p_to
+            AND (b.meter_id, date_bin('1 hour', b.bucket, 'epoch')) NOT IN (SELECT s.device_id, s.bucket FROM stale AS s) GROUP BY p.vehicle_id
+        UNION ALL
+        SELECT p.vehicle_id, sum(b.total_kwh_consumed_ac) FROM part AS p
+        JOIN public.meter_telemetry_hourly AS b ON b.meter_id = p.meter_id AND b.bucket >= p.part_from AND b.bucket < p.part_to
+        WHERE p.source = 'hour' AND b.bucket >= p_from AND b.bucket < p_to
+            AND (b.meter_id, b.bucket) NOT IN (SELECT s.device_id, s.bucket FROM stale AS s) GROUP BY p.vehicle_id;
+END
 $$;
-COMMENT ON FUNCTION engine.remapped_meter_energy(timestamptz, timestamptz) IS 'AC energy (kWh) for each vehicle of the meters that were mapped to it for a part of [from, to)';
+COMMENT ON FUNCTION engine.remapped_meter_energy(timestamptz, timestamptz) IS 'AC energy (kWh) for each vehicle of the meters that were mapped to it for a part of [from, to); the rows of a vehicle add up';
 
 CREATE OR REPLACE FUNCTION engine.fleet_energy(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (vehicle_id text, kwh_ac numeric, kwh_dc numeric)
@@ -23,19 +48,15 @@ BEGIN
             UNION ALL
             SELECT false, v.device_id, sum(v.kwh) FROM engine.vehicle_sums(p_from, p_to, NULL, NULL, true) AS v GROUP BY v.device_id
         ), ac AS MATERIALIZED (
-            SELECT a.vehicle_id, sum(a.kwh) AS kwh
-            FROM (
-                SELECT m.vehicle_id, e.kwh
-                FROM energy AS e JOIN public.device_mapping AS m ON m.meter_id = e.device_id
+            SELECT a.vehicle_id, sum(a.kwh) AS kwh FROM (
+                SELECT m.vehicle_id, e.kwh FROM energy AS e JOIN public.device_mapping AS m ON m.meter_id = e.device_id
                 WHERE e.is_meter AND m.valid_from <= p_from AND m.valid_to >= p_to
                 UNION ALL
                 SELECT r.vehicle_id, r.kwh FROM engine.remapped_meter_energy(p_from, p_to) AS r
-            ) AS a
-            GROUP BY a.vehicle_id
+            ) AS a GROUP BY a.vehicle_id
         )
         SELECT coalesce(dc.device_id, ac.vehicle_id), ac.kwh, dc.kwh
-        FROM (SELECT e.device_id, e.kwh FROM energy AS e WHERE NOT e.is_meter) AS dc
-        FULL JOIN ac ON ac.vehicle_id = dc.device_id
+        FROM (SELECT e.device_id, e.kwh FROM energy AS e WHERE NOT e.is_meter) AS dc FULL JOIN ac ON ac.vehicle_id = dc.device_id
         UNION ALL
         SELECT NULL, sum(e.kwh) - coalesce((SELECT sum(ac.kwh) FROM ac), 0), NULL FROM energy AS e WHERE e.is_meter;
 END

@@ -22,9 +22,7 @@ COMMENT ON FUNCTION engine.open_staging() IS 'Creates the session''s staging tab
 CREATE OR REPLACE FUNCTION engine.ingest_staged(OUT duplicates integer[], OUT expired integer[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_readings bigint;
-    v_has_meters boolean;
-    v_has_vehicles boolean;
+    v_readings bigint; v_has_meters boolean; v_has_vehicles boolean;
 BEGIN
     PERFORM engine.skip_invalidation_log();
     PERFORM engine.lock_horizon('meter');
@@ -41,7 +39,14 @@ BEGIN
         duplicates := duplicates || engine.store_vehicle_readings();
     END IF;
     PERFORM engine.lock_status();
-    PERFORM engine.choose_status_plan(v_readings);
+    -- A few devices are looked up by index, with a plan made once for a connection. For many, one pass over the fleet may be
+    -- cheaper: a plan made for the batch at hand weighs that. Left alone, the server keeps whichever plan it made first.
+    IF v_readings < 2000 THEN
+        PERFORM set_config('plan_cache_mode', 'force_generic_plan', true),
+            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+    ELSE
+        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
+    END IF;
     IF v_has_meters THEN
         PERFORM engine.update_meter_state();
     END IF;
@@ -55,8 +60,7 @@ COMMENT ON FUNCTION engine.ingest_staged() IS 'Stores the session''s staged read
 CREATE OR REPLACE FUNCTION engine.remove_expired() RETURNS integer[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_meters_from timestamptz;
-    v_vehicles_from timestamptz;
+    v_meters_from timestamptz; v_vehicles_from timestamptz;
     v_expired integer[];
 BEGIN
     SELECT
@@ -66,8 +70,7 @@ BEGIN
     FROM engine.horizon AS h JOIN engine.retention AS r ON r.relation = h.stream || '_telemetry_history';
     WITH removed AS (
         DELETE FROM pg_temp.staged AS s
-        WHERE s.ts < CASE WHEN s.is_vehicle THEN v_vehicles_from ELSE v_meters_from END
-        RETURNING s.ordinal
+        WHERE s.ts < CASE WHEN s.is_vehicle THEN v_vehicles_from ELSE v_meters_from END RETURNING s.ordinal
     )
     SELECT coalesce(array_agg(removed.ordinal), '{}') INTO v_expired FROM removed;
     RETURN v_expired;

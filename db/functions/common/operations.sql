@@ -50,8 +50,7 @@ RETURNS TABLE (
     drops_rows bigint, covered boolean, oldest_kept timestamptz
 ) LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_before interval;
-    v_relations text;
+    v_before interval; v_relations text;
 BEGIN
     -- One at a time: a setting is judged beside those of its neighbours.
     PERFORM FROM engine.retention AS r ORDER BY r.relation FOR UPDATE;

@@ -10,21 +10,6 @@ END
 $$;
 COMMENT ON FUNCTION engine.lock_status() IS 'Waits until no other transaction updates hot status, and keeps others out until the end of this one';
 
--- A few devices are looked up by index, with a plan made once for a connection. For many, one pass over the fleet may be
--- cheaper: a plan made for the batch at hand weighs that. Left alone, the server keeps whichever plan it made first.
-CREATE OR REPLACE FUNCTION engine.choose_status_plan(p_readings bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF p_readings < 2000 THEN
-        PERFORM set_config('plan_cache_mode', 'force_generic_plan', true),
-            set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
-    ELSE
-        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION engine.choose_status_plan(bigint) IS 'Tells the planner, until the end of the transaction, how many readings the updates of hot status are for';
-
 -- Without a search_path of its own, so that the planner can put it in place of its call.
 CREATE OR REPLACE FUNCTION engine.staged_devices(
     p_is_vehicle boolean, p_repeated boolean, p_today_from timestamptz, p_tomorrow_from timestamptz,

@@ -14,16 +14,10 @@ BEGIN
         last_reading_at = greatest(s.last_reading_at, r.ts),
         {energy} = CASE WHEN r.ts > s.last_reading_at THEN r.kwh ELSE s.{energy} END,
         {measure} = CASE WHEN r.ts > s.last_reading_at THEN r.{measure} ELSE s.{measure} END,
-        previous_reading_at = CASE  -- vehicles only
-            WHEN r.ts > s.last_reading_at THEN greatest(s.last_reading_at, r.previous_ts)  -- vehicles only
-            ELSE greatest(s.previous_reading_at, r.ts)  -- vehicles only
-        END,  -- vehicles only
-        previous_soc = CASE  -- vehicles only
-            WHEN r.previous_ts > s.last_reading_at THEN r.previous_soc  -- vehicles only
-            WHEN r.ts > s.last_reading_at THEN s.soc  -- vehicles only
-            WHEN s.previous_reading_at > r.ts THEN s.previous_soc  -- vehicles only
-            ELSE r.soc  -- vehicles only
-        END,  -- vehicles only
+        previous_reading_at = greatest(CASE WHEN r.ts > s.last_reading_at THEN s.last_reading_at ELSE s.previous_reading_at END,  -- vehicles only
+            CASE WHEN r.ts > s.last_reading_at THEN r.previous_ts ELSE r.ts END),  -- vehicles only
+        previous_soc = CASE WHEN r.previous_ts > s.last_reading_at THEN r.previous_soc WHEN r.ts > s.last_reading_at THEN s.soc  -- vehicles only
+            WHEN s.previous_reading_at > r.ts THEN s.previous_soc ELSE r.soc END,  -- vehicles only
         day = greatest(s.day, v_days.today),
         day_kwh = engine.day_total(greatest(s.day, v_days.today), s.day, s.day_kwh, s.next_day_kwh)
             + engine.day_total(greatest(s.day, v_days.today), v_days.today, r.day_kwh, r.next_day_kwh),

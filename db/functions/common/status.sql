@@ -6,8 +6,7 @@ SELECT
     engine.day_total((now() AT TIME ZONE s.fleet_timezone)::date, m.day, m.day_kwh, m.next_day_kwh) AS daily_kwh_consumed_ac,
     (
         SELECT d.vehicle_id FROM public.device_mapping AS d
-        WHERE d.meter_id = m.meter_id AND d.valid_from <= now() AND d.valid_to > now()
-    ) AS vehicle_id,
+        WHERE d.meter_id = m.meter_id AND d.valid_from <= now() AND d.valid_to > now()) AS vehicle_id,
     CASE
         WHEN m.last_reading_at < now() - s.offline_after THEN 'offline'
         WHEN m.voltage = 0 OR m.voltage NOT BETWEEN s.voltage_min AND s.voltage_max THEN 'error'

@@ -33,8 +33,7 @@ CREATE OR REPLACE FUNCTION engine.remove_{stream}_duplicates() RETURNS integer[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-    v_from timestamptz;
-    v_to timestamptz;
+    v_from timestamptz; v_to timestamptz;
     v_duplicates integer[];
 BEGIN
     SELECT min(s.ts), max(s.ts) INTO v_from, v_to FROM pg_temp.staged AS s WHERE s.is_vehicle = {is_vehicle};
@@ -52,8 +51,7 @@ BEGIN
         ) AS r
         WHERE r.place > 1
     ), removed AS (
-        DELETE FROM pg_temp.staged AS s USING known WHERE s.ordinal = known.ordinal
-        RETURNING s.ordinal
+        DELETE FROM pg_temp.staged AS s USING known WHERE s.ordinal = known.ordinal RETURNING s.ordinal
     )
     SELECT coalesce(array_agg(removed.ordinal), '{}') INTO v_duplicates FROM removed;
     RETURN v_duplicates;

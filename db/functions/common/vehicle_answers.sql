@@ -11,8 +11,7 @@ BEGIN
         LEFT JOIN LATERAL engine.meter_sums(
             greatest(m.valid_from, p_from), least(m.valid_to, p_to), m.meter_id, p_width, false
         ) AS s ON true
-        WHERE m.vehicle_id = p_vehicle_id
-            AND m.valid_from < p_to AND m.valid_to > p_from
+        WHERE m.vehicle_id = p_vehicle_id AND m.valid_from < p_to AND m.valid_to > p_from
             AND (p_meter_id IS NULL OR m.meter_id = p_meter_id);
 END
 $$;
@@ -75,10 +74,8 @@ BEGIN
             coalesce(ac.bucket, dc.bucket), ac.kwh, dc.kwh, engine.efficiency_ratio(ac.kwh, dc.kwh),
             round(dc.sum_temp / dc.readings, 4)
         FROM (
-            SELECT s.bucket, sum(s.kwh) AS kwh
-            FROM engine.vehicle_meter_sums(p_vehicle_id, v_start, p_period_end, '1 hour') AS s
-            WHERE s.bucket IS NOT NULL
-            GROUP BY s.bucket
+            SELECT s.bucket, sum(s.kwh) AS kwh FROM engine.vehicle_meter_sums(p_vehicle_id, v_start, p_period_end, '1 hour') AS s
+            WHERE s.bucket IS NOT NULL GROUP BY s.bucket
         ) AS ac
         FULL JOIN (
             SELECT s.bucket, sum(s.kwh) AS kwh, sum(s.sum_battery_temp) AS sum_temp, sum(s.readings_count) AS readings

@@ -22,18 +22,15 @@ CREATE OR REPLACE FUNCTION engine.oldest_row(p_relation text, p_from timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     v_column text := CASE WHEN p_relation LIKE '%_history' THEN 'ts' ELSE 'bucket' END;
-    v_chunk record;
-    v_oldest timestamptz;
+    v_chunk record; v_oldest timestamptz;
 BEGIN
     -- From the oldest chunk on, and no further than needed.
     FOR v_chunk IN
         SELECT c.range_start, c.range_end FROM engine.chunks_of(p_relation) AS c
-        WHERE c.range_end > coalesce(p_from, '-infinity')
-        ORDER BY c.range_start
+        WHERE c.range_end > coalesce(p_from, '-infinity') ORDER BY c.range_start
     LOOP
         EXECUTE format('SELECT min(t.%1$I) FROM %2$s AS t WHERE t.%1$I >= $1 AND t.%1$I < $2', v_column, engine.hypertable_of(p_relation))
-        INTO v_oldest
-        USING greatest(v_chunk.range_start, p_from), v_chunk.range_end;
+        INTO v_oldest USING greatest(v_chunk.range_start, p_from), v_chunk.range_end;
         EXIT WHEN v_oldest IS NOT NULL;
     END LOOP;
     RETURN v_oldest;

@@ -116,8 +116,7 @@ COMMENT ON PROCEDURE engine.refresh_period(text, timestamptz, timestamptz, boole
 CREATE OR REPLACE PROCEDURE engine.apply_retention(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
 LANGUAGE plpgsql AS $$
 DECLARE
-    v_stream text;
-    v_cut timestamptz;
+    v_stream text; v_cut timestamptz;
 BEGIN
     PERFORM pg_advisory_lock('engine.retention'::regclass::oid::integer, 0);
     FOREACH v_stream IN ARRAY ARRAY['meter', 'vehicle'] LOOP
