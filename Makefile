@@ -10,8 +10,7 @@ ENGINE := given=$$(export -p); set -ae; test ! -f .env || . ./.env; set +a; eval
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The files name every package that is installed: nothing is resolved, or compiled before it is used. Python 3.11 puts
-# setuptools into every environment; nothing here needs it.
+# The files name every package that is installed: nothing is resolved, or compiled before it is used.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
 PIP_REQUIRE := $(PIP_INSTALL) --require-hashes -r
 
@@ -20,7 +19,6 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@echo "Installing the $$(grep -c == requirements.txt) packages of requirements.txt"
 	@$(PIP_REQUIRE) requirements.txt
 	@$(PIP_INSTALL) --no-build-isolation -e .
-	@$(BIN)/python -m pip uninstall -qq --yes setuptools
 	@touch $@
 
 $(VENV)/.installed-simulate: $(VENV)/.installed requirements-simulate.txt
