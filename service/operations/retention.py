@@ -6,7 +6,7 @@ import click
 import psycopg
 
 from service.errors import OperationError
-from service.operations.session import open_session
+from service.database.session import open_session
 from service.operations.text import number, size, table, time
 
 FOREVER = "forever"

@@ -9,7 +9,7 @@ import pytest
 from fix_service import ago, meter_reading, now, wait_until
 from staging import ingest, meter, refresh, vehicle
 
-from service.operations import session
+from service.database import session
 from service.operations.retention import keep
 
 TODAY = now().replace(hour=0, minute=0, second=0, microsecond=0)
