@@ -10,14 +10,25 @@ ENGINE := given=$$(export -p); set -ae; test ! -f .env || . ./.env; set +a; eval
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# The files name every package that is installed: nothing is resolved, or compiled before it is used. Python 3.11 puts
+# setuptools into every environment; nothing here needs it.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile
+PIP_REQUIRE := $(PIP_INSTALL) --require-hashes -r
+
 $(VENV)/.installed: requirements.txt pyproject.toml
-	@test -d $(VENV) || python3 -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@test -d $(VENV) || { echo "Making the Python environment in $(VENV)/"; python3 -m venv $(VENV); }
+	@echo "Installing the packages of requirements.txt"
+	@$(PIP_REQUIRE) requirements.txt
+	@$(PIP_INSTALL) --no-build-isolation -e .
+	@$(BIN)/python -m pip uninstall -qq --yes setuptools
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+$(VENV)/.installed-simulate: $(VENV)/.installed requirements-simulate.txt
+	@$(PIP_REQUIRE) requirements-simulate.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-simulate requirements-dev.txt
+	@$(PIP_REQUIRE) requirements-dev.txt
 	@touch $@
 
 .PHONY: install
@@ -48,16 +59,16 @@ test-faults: install-dev ## kill, hang and overload the service and its database
 		{ echo "Error: this needs Docker with its compose plugin; without it, 'make run' starts all on this machine" >&2; exit 1; }
 
 .PHONY: up
-up: .docker .env-password ## start the service with TimescaleDB in containers
+up: .docker .env-secrets ## start the service with TimescaleDB in containers
 	docker compose up --build --detach --wait
 
 .PHONY: dashboards
-dashboards: .docker .env-password ## start the same with Prometheus and Grafana (http://127.0.0.1:3001)
+dashboards: .docker .env-secrets ## start the same with Prometheus and Grafana (http://127.0.0.1:3001)
 	docker compose --profile dashboards up --build --detach --wait
 	@echo "Grafana: http://$$(docker compose --profile dashboards port grafana 3000), user admin, GRAFANA_PASSWORD in .env"
 
-.PHONY: .env-password
-.env-password:
+.PHONY: .env-secrets
+.env-secrets:
 	@for name in DB_PASSWORD ANALYST_PASSWORD GRAFANA_PASSWORD; do \
 		grep -qs "^$$name=" .env || (umask 077; printf '%s=%s\n' $$name \
 			"$$(LC_ALL=C tr -dc 'a-zA-Z0-9' < /dev/urandom | head -c 32)" >> .env); done
@@ -90,9 +101,9 @@ retention-set: install ## keep rows for a time: TABLE=meter_telemetry_history KE
 columnstore-set: install ## move history to the columnstore after a time: AFTER='3 days'
 	@$(ENGINE) columnstore-set -- '$(AFTER)'
 
-.PHONY: policies
-policies: install ## show every job with its last run, next run and failures
-	@$(ENGINE) policies
+.PHONY: jobs
+jobs: install ## show every job with its last run, next run and failures
+	@$(ENGINE) jobs
 
 .PHONY: backup
 backup: install ## write the database to a file, while the service runs: FILE=engine.backup
@@ -103,7 +114,7 @@ restore: install ## make an empty database what a backup holds, and compare: FIL
 	@$(ENGINE) restore '$(or $(FILE),$(error FILE=engine.backup is needed: the file to read))'
 
 .PHONY: simulate
-simulate: install ## send a simulated fleet to the running service (ARGS='--devices 100')
+simulate: $(VENV)/.installed-simulate ## send a simulated fleet to the running service (ARGS='--devices 100')
 	@$(ENGINE) simulate $(ARGS)
 
 .PHONY: keys-create
@@ -138,7 +149,7 @@ lint: install-dev .lint-python .lint-dependencies ## check style, types and secu
 
 # PyPI tells the advisories on a release; OSV_URL names another service, such as one inside a closed network.
 AUDIT = $(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
-	-r requirements.txt -r requirements-dev.txt $(if $(OSV_URL),--vulnerability-service osv --osv-url '$(OSV_URL)')
+	-r requirements.txt -r requirements-simulate.txt -r requirements-dev.txt $(if $(OSV_URL),--vulnerability-service osv --osv-url '$(OSV_URL)')
 
 # Work goes on without a network, but not unnoticed.
 .PHONY: .lint-dependencies
@@ -158,11 +169,18 @@ fmt: install-dev ## format the Python code
 .PHONY: check
 check: lint test ## everything that must pass before a commit lands
 
-PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
-	--no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# What flask-openapi-swagger needs in order to run in Flask: only its files, Swagger UI, are used.
+NOT_NEEDED := flask-openapi flask werkzeug jinja2 markupsafe blinker itsdangerous pydantic pydantic-core \
+	annotated-types typing-inspection
+PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(if $(KEEP),,--upgrade)
+# The packages of one extra, which are installed after those of requirements.txt.
+PIN_EXTRA = @$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project'] \
+	['optional-dependencies']['$(1)'], sep='\n')" | $(PIP_COMPILE) --allow-unsafe -c requirements.txt -o requirements-$(1).txt -
 
 .PHONY: requirements
-requirements: install ## pin the newest allowed dependencies, with hashes
+requirements: install ## pin the newest allowed dependencies, with hashes (KEEP=1: keep the versions that still fit)
 	@$(BIN)/python -m pip install --quiet pip-tools
-	@$(PIP_COMPILE) --upgrade -o requirements.txt pyproject.toml
-	@$(PIP_COMPILE) --upgrade --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	@$(PIP_COMPILE) $(NOT_NEEDED:%=--unsafe-package %) -o requirements.txt pyproject.toml
+	$(call PIN_EXTRA,simulate)
+	$(call PIN_EXTRA,dev)

@@ -22,7 +22,8 @@ from litestar import Litestar
 from service import logs
 from service.access.policy import check_start
 from service.app import create_app
-from service.database.migrate import apply_settings, migrate
+from service.database.configure import apply_settings
+from service.database.migrate import migrate
 from service.errors import SettingsError
 from service.settings import Settings
 

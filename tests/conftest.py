@@ -17,6 +17,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=EDITIONS,
         help="edition of the database to test; may be repeated (default: all)",
     )
+    parser.addoption(
+        "--postgres",
+        type=int,
+        metavar="MAJOR",
+        help="test the timescale edition on this machine's PostgreSQL of that major version, such as 15 (default: in a "
+        "container where Docker runs, else on the newest PostgreSQL here that has TimescaleDB Community)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -15,15 +15,16 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from editions import OUTCOMES, REQUIRE_TIMESCALE, Outcome
-from psycopg import Connection, sql
+from editions import OUTCOMES, REQUIRE_TIMESCALE, Outcome, installation_of, missing
+from psycopg import Connection, errors, sql
 
-from service.database.location import open_database
-from service.database.migrate import apply_settings, migrate
-from service.errors import DatabaseUnavailableError
+from service.database.cluster import Cluster
+from service.database.configure import apply_settings
+from service.database.installation import Installation
+from service.database.migrate import migrate
 from service.settings import Settings
 
-IMAGE = "timescale/timescaledb:2.28.3-pg17"
+IMAGE = "timescale/timescaledb:2.29.2-pg18"
 TEMPLATE = "template_engine"
 SERVER_SETTINGS = {
     # Nothing here must survive a power cut, and cloning databases writes a lot.
@@ -52,8 +53,9 @@ class Server:
 class Servers:
     """The servers of this session, each started when the first test asks for it."""
 
-    def __init__(self, outcomes: dict[str, Outcome]) -> None:
-        self._outcomes = outcomes
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._outcomes = config.stash[OUTCOMES]
         self._servers: dict[str, Server] = {}
         self._stack = ExitStack()
         self._numbers = itertools.count(1)
@@ -62,7 +64,7 @@ class Servers:
         """Return the server of an edition, with its template made; skip the test when there is none."""
         if edition not in self._outcomes:
             try:
-                server = self._stack.enter_context(_start(edition))
+                server = self._stack.enter_context(_start(edition, self._config))
             except _NoServerError as reason:
                 self._outcomes[edition] = Outcome(False, str(reason))
             else:
@@ -99,33 +101,29 @@ class _NoServerError(Exception):
 
 
 @contextmanager
-def _start(edition: str) -> Iterator[Server]:
-    with ExitStack() as stack:
-        if edition == "postgres":
-            server = stack.enter_context(_private("wheel"))
-        elif _docker_answers():
-            server = stack.enter_context(_container())
-        else:
-            try:
-                server = stack.enter_context(_private("system"))
-            except DatabaseUnavailableError as error:
-                raise _NoServerError(f"no Docker engine answers, and {error}") from error
-            if not _has_timescale(server.url):
-                raise _NoServerError("no Docker engine answers, and no TimescaleDB Community is installed here")
+def _start(edition: str, config: pytest.Config) -> Iterator[Server]:
+    # A container has the newest pair; one that was asked for by name is this machine's.
+    in_container = edition == "timescale" and config.getoption("--postgres") is None and _docker_answers()
+    installation = None if in_container else installation_of(edition, config)
+    if not in_container and installation is None:
+        raise _NoServerError(missing(edition, config))
+    with _container() if installation is None else _private(installation) as server:
         yield server
 
 
 @contextmanager
-def _private(origin: str) -> Iterator[Server]:
+def _private(installation: Installation) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="ev-test-")).resolve()
     try:
-        settings = Settings(data_dir=folder / "data", embedded_postgres=origin, db_name="postgres")
-        with open_database(settings) as database, _session(database.url) as connection:
+        cluster = Cluster(folder / "data", installation)
+        with cluster.running(), _session(cluster.url("postgres")) as connection:
             for name, value in SERVER_SETTINGS.items():
-                if "." not in name or _has_timescale(database.url):
+                if "." not in name or installation.timescaledb:
                     connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
-        with open_database(settings) as database:
-            yield Server(database.url, _describe(database.url))
+        cluster = Cluster(folder / "data", installation)
+        with cluster.running():
+            url = cluster.url("postgres")
+            yield Server(url, _describe(url))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -192,7 +190,7 @@ def _session(url: str) -> Connection:
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
-    servers = Servers(request.config.stash[OUTCOMES])
+    servers = Servers(request.config)
     yield servers
     servers.close()
 
@@ -216,6 +214,16 @@ def connection(database_url: str) -> Iterator[Connection]:
     """A session on the test's database: autocommit, UTC."""
     with psycopg.connect(database_url, autocommit=True, options="-c timezone=UTC") as connection:
         yield connection
+
+
+@pytest.fixture
+def auto_explain(connection: Connection) -> Connection:
+    """The same session with auto_explain loaded, which logs nothing yet; skip the test where the server lacks it."""
+    try:
+        connection.execute("LOAD 'auto_explain'")
+    except errors.UndefinedFile:
+        pytest.skip("this PostgreSQL was built without the module auto_explain, which tells the plans inside functions")
+    return connection
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.app import create_app
-from service.database.migrate import apply_settings
+from service.database.configure import apply_settings
 from service.settings import Settings
 
 Client = TestClient[Litestar]

@@ -41,62 +41,32 @@ REVOKE ALL ON ALL PROCEDURES IN SCHEMA engine FROM PUBLIC, analyst, ev_engine;
 GRANT USAGE ON SCHEMA public, engine TO analyst, ev_engine;
 GRANT SELECT ON
     public.meter_telemetry_history, public.vehicle_telemetry_history,
-    public.meter_telemetry_hourly, public.meter_telemetry_daily,
-    public.vehicle_telemetry_hourly, public.vehicle_telemetry_daily,
+    public.meter_telemetry_15min, public.meter_telemetry_hourly, public.meter_telemetry_daily,
+    public.vehicle_telemetry_15min, public.vehicle_telemetry_hourly, public.vehicle_telemetry_daily,
     public.meter_current_status, public.vehicle_current_status, public.device_mapping
 TO analyst, ev_engine;
 GRANT EXECUTE ON FUNCTION
-    public.vehicle_performance(text, integer, timestamptz, text),
-    public.vehicle_trend(text, integer, timestamptz),
-    public.vehicle_energy(timestamptz, timestamptz),
-    public.fleet_efficiency(integer, timestamptz),
-    public.fleet_trend(timestamptz, timestamptz),
-    public.whole_hours(timestamptz, timestamptz),
-    public.fleet_overview()
+    public.vehicle_performance(text, integer, timestamptz, text), public.vehicle_trend(text, integer, timestamptz),
+    public.vehicle_energy(timestamptz, timestamptz), public.fleet_efficiency(integer, timestamptz),
+    public.fleet_trend(timestamptz, timestamptz), public.whole_hours(timestamptz, timestamptz), public.fleet_overview()
 TO analyst, ev_engine;
 
--- What the relations and functions above are made of runs as the analyst too.
+-- What the relations and functions above are made of runs as the analyst too: every function of the engine that only reads.
 GRANT SELECT ON
     engine.settings, engine.retention, engine.horizon, engine.stale_hour, engine.meter_state, engine.vehicle_state
 TO analyst;
-GRANT EXECUTE ON FUNCTION
-    engine.edition(),
-    engine.day_total(date, date, numeric, numeric),
-    engine.period_start(integer, timestamptz),
-    engine.day_start(date, text),
-    engine.check_period(timestamptz, timestamptz),
-    engine.efficiency_ratio(numeric, numeric),
-    engine.efficiency_status(numeric),
-    engine.efficiency_status(numeric, engine.settings),
-    engine.efficiency_warning(numeric),
-    engine.rollups_until(),
-    engine.split_period(timestamptz, timestamptz),
-    engine.meter_hours(text, timestamptz, timestamptz),
-    engine.raw_meter_hours(text, timestamptz, timestamptz),
-    engine.vehicle_hours(text, timestamptz, timestamptz),
-    engine.raw_vehicle_hours(text, timestamptz, timestamptz),
-    engine.vehicle_meter_hours(text, timestamptz, timestamptz, text),
-    engine.fleet_energy(timestamptz, timestamptz),
-    engine.split_fleet_period(timestamptz, timestamptz, timestamptz),
-    engine.nearest_start(interval, timestamptz, timestamptz),
-    engine.nearest_end(interval, timestamptz, timestamptz, timestamptz),
-    engine.kept_whole_from(text),
-    engine.keep_interval(text),
-    engine.day_totals_from(timestamptz, timestamptz),
-    engine.fleet_meter_day_energy(timestamptz, timestamptz),
-    engine.fleet_vehicle_day_energy(timestamptz, timestamptz),
-    engine.fleet_meter_energy(timestamptz, timestamptz),
-    engine.rolled_up_fleet_meter_energy(timestamptz, timestamptz),
-    engine.raw_fleet_meter_energy(timestamptz, timestamptz),
-    engine.fleet_vehicle_energy(timestamptz, timestamptz),
-    engine.rolled_up_fleet_vehicle_energy(timestamptz, timestamptz),
-    engine.raw_fleet_vehicle_energy(timestamptz, timestamptz),
-    engine.fleet_shared_meter_energy(timestamptz, timestamptz),
-    engine.fleet_meter_hours(timestamptz, timestamptz),
-    engine.raw_fleet_meter_hours(timestamptz, timestamptz),
-    engine.fleet_vehicle_hours(timestamptz, timestamptz),
-    engine.raw_fleet_vehicle_hours(timestamptz, timestamptz)
-TO analyst;
+DO $$
+DECLARE
+    v_function text;
+BEGIN
+    FOR v_function IN
+        SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = 'engine'::regnamespace AND p.prokind = 'f' AND p.provolatile <> 'v' AND NOT p.prosecdef
+    LOOP
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO analyst', v_function);
+    END LOOP;
+END
+$$;
 
 -- The service adds to history; it can neither change nor delete what is there. Functions do what they do with its rights,
 -- but for those that act as the owner.
@@ -104,7 +74,8 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA engine TO ev_engine;
 GRANT EXECUTE ON PROCEDURE engine.run_upkeep, engine.apply_retention TO ev_engine;
 GRANT INSERT ON public.meter_telemetry_history, public.vehicle_telemetry_history TO ev_engine;
 GRANT SELECT ON engine.settings, engine.retention, engine.horizon TO ev_engine;
-GRANT SELECT, INSERT, UPDATE ON engine.meter_state, engine.vehicle_state, engine.stale_hour, engine.upkeep TO ev_engine;
+GRANT SELECT ON engine.stale_hour TO ev_engine;
+GRANT SELECT, INSERT, UPDATE ON engine.meter_state, engine.vehicle_state, engine.upkeep TO ev_engine;
 GRANT INSERT, DELETE ON public.device_mapping TO ev_engine;
 -- Whether it is ready depends on whether the schema is the one that it was made for.
 GRANT USAGE ON SCHEMA migration TO ev_engine;

@@ -40,7 +40,7 @@ def serve(migrates: bool) -> None:
 @clear_errors()
 def migrate() -> None:
     """Bring the database's schema up to date."""
-    from service.database.migrate import apply_settings
+    from service.database.configure import apply_settings
     from service.database.migrate import migrate as migrate_database
 
     settings = start()

@@ -63,8 +63,8 @@ def columnstore_set(after: str) -> None:
 
 @click.command()
 @clear_errors()
-def policies() -> None:
-    """Show every job with its last run, next run and failures."""
+def jobs() -> None:
+    """Show every background job of the database: its last run, its next run and its failures."""
     from service.operations.retention import policies as show
 
     with _database() as url:
@@ -93,4 +93,4 @@ def restore(file: Path) -> None:
         click.echo(restore_database(url, file.absolute()))
 
 
-COMMANDS = (retention, retention_set, columnstore_set, policies, backup, restore)
+COMMANDS = (retention, retention_set, columnstore_set, jobs, backup, restore)

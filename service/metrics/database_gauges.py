@@ -15,14 +15,14 @@ _LONGEST_SECONDS = 2.0
 
 
 class _Answer(Struct, frozen=True):
-    """The answer of engine.vitals()."""
+    """The answer of engine.monitoring()."""
 
     rollup_lag_seconds: float
-    stale_hours: int
+    stale_device_hours: int
     meter_history_age_seconds: float | None
     vehicle_history_age_seconds: float | None
-    meter_history_keep_seconds: float | None
-    vehicle_history_keep_seconds: float | None
+    meter_history_retention_seconds: float | None
+    vehicle_history_retention_seconds: float | None
     failing_jobs: int
     database_bytes: int
 
@@ -51,7 +51,7 @@ class DatabaseGauges:
 
     async def _ask(self) -> _Answer | None:
         try:
-            return await self._pool.row(_Answer, "SELECT * FROM engine.vitals()")
+            return await self._pool.row(_Answer, "SELECT * FROM engine.monitoring()")
         except DatabaseUnavailableError:
             return None
 
@@ -66,8 +66,8 @@ def _families(answer: _Answer) -> list[Metric]:
     for family, stream, value in (
         (age, "meter", answer.meter_history_age_seconds),
         (age, "vehicle", answer.vehicle_history_age_seconds),
-        (retention, "meter", answer.meter_history_keep_seconds),
-        (retention, "vehicle", answer.vehicle_history_keep_seconds),
+        (retention, "meter", answer.meter_history_retention_seconds),
+        (retention, "vehicle", answer.vehicle_history_retention_seconds),
     ):
         if value is not None:
             family.add_metric((stream,), value)

@@ -75,7 +75,7 @@ def _dump(url: str, half: Path) -> Manifest:
     # The first session keeps chunks from being converted or dropped; the snapshot is taken after that.
     with open_session(url, _PATIENT) as holder, open_session(url, _PATIENT) as session:
         holder.execute("BEGIN")
-        holder.execute("SELECT engine.hold_chunks()")
+        holder.execute("SELECT engine.lock_history_for_backup()")
         session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         edition, major, timescaledb = _one(session, _ABOUT)
         (snapshot,) = _one(session, "SELECT pg_export_snapshot()")

@@ -21,7 +21,7 @@ _SET = (
 )
 _POLICIES = (
     "SELECT job, relation, every::text, last_run, last_succeeded, next_run, runs, failures, last_error "
-    "FROM engine.policies()"
+    "FROM engine.jobs()"
 )
 
 

@@ -13,9 +13,8 @@ from service.database.pool import connect, cut_after, unavailable
 from service.errors import InvalidReadingError
 from service.telemetry.readings import Row
 
-_COPY = (
-    "COPY pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy, soc, voltage_or_temp) FROM STDIN (FORMAT BINARY)"
-)
+_COLUMNS = "ordinal, is_vehicle, device_id, ts, energy_e4, soc_e4, voltage_or_temp_e4"
+_COPY = f"COPY pg_temp.staged ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _COPY_TYPES = ["int4", "bool", "varchar", "timestamptz", "int8", "int8", "int8"]
 # One message: between two, other writers would wait for the lock on hot status until this process came round to COMMIT.
 _INGEST = "SELECT duplicates, expired FROM engine.ingest_staged(); COMMIT"

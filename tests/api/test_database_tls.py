@@ -11,13 +11,15 @@ from urllib.parse import urlencode, urlsplit
 
 import psycopg
 import pytest
+from editions import installation_of, missing
 from fix_service import client_of, meter_reading, send, wait_until
 from ports import free_port
+from psycopg import errors
 
 from service.access.policy import check_start
 from service.app import create_app
 from service.database.cluster import Cluster
-from service.database.installation import choose
+from service.database.installation import Installation
 from service.database.migrate import migrate
 from service.errors import DatabaseUnavailableError
 from service.settings import Settings
@@ -40,23 +42,26 @@ def _certificate(folder: Path, name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tls() -> Iterator[tuple[str, Path, Path]]:
+def tls(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path, Path]]:
     """A server that listens with TLS only: the URL without options, its certificate and a stranger's."""
+    installation = installation_of("timescale", request.config)
+    if installation is None:
+        pytest.skip(f"TLS is tested with this machine's own PostgreSQL, and {missing('timescale', request.config)}")
     with tempfile.TemporaryDirectory(prefix="ev-test-", ignore_cleanup_errors=True) as name:
-        yield from _serve(Path(name).resolve())
+        yield from _serve(Path(name).resolve(), installation)
 
 
-def _serve(folder: Path) -> Iterator[tuple[str, Path, Path]]:
-    try:
-        installation, _ = choose(Settings(data_dir=folder, embedded_postgres="system"))
-    except DatabaseUnavailableError as error:
-        pytest.skip(f"TLS is tested with the machine's own PostgreSQL: {error}")
+def _serve(folder: Path, installation: Installation) -> Iterator[tuple[str, Path, Path]]:
     cluster = Cluster(folder, installation)
     port = free_port()
     own, stranger = _certificate(folder, "server"), _certificate(folder, "stranger")
     with cluster.running(), psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
+        try:
+            connection.execute("ALTER SYSTEM SET ssl = 'on'")
+        except errors.InvalidParameterValue:
+            pytest.skip(f"this machine's PostgreSQL {installation.major} was built without TLS")
         connection.execute("CREATE ROLE tls LOGIN SUPERUSER PASSWORD 'secret'")
-        lines = {"listen_addresses": "127.0.0.1", "port": str(port), "ssl": "on"}
+        lines = {"listen_addresses": "127.0.0.1", "port": str(port)}
         for name, value in lines.items():
             connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
     status = cluster.path.stat()

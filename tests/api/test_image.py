@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test_readme import port  # noqa: F401  (the real service, which must also end well)
+from test_docs import port  # noqa: F401  (the real service, which must also end well)
 
-DOCKERFILE = (Path(__file__).parents[2] / "service" / "Dockerfile").read_text()
+DOCKERFILE = (Path(__file__).parents[2] / "deploy" / "Dockerfile").read_text()
 
 
 def check(number: int) -> int:

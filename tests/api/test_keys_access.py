@@ -1,15 +1,15 @@
-"""Who may call what: every cell of the README's table, on every route there is."""
+"""Who may call what: every cell of the table in docs/security.md, on every route there is."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fix_keys import bearer
 from fix_service import meter_reading, vehicle_reading
 from litestar.testing import TestClient
+from pages import PAGES
 
 from service.access.guard import Guard, assert_guarded, make_guard
 from service.access.scope import Scope
@@ -18,7 +18,6 @@ from service.access.store import open_keys
 from service.app import create_app
 from service.settings import Settings
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
 HOLDERS = ("no key", "ingest", "read", "admin")
 BODIES = {
     "/v1/telemetry": meter_reading(),
@@ -34,8 +33,8 @@ PARAMETERS = {
 
 
 def table() -> list[tuple[str, str, str]]:
-    """Return the cells: call, holder, what the README says."""
-    (block,) = re.findall(r"<!-- who may -->\n(.*?)\n\n", README, re.DOTALL)
+    """Return the cells: call, holder, what the page says."""
+    (block,) = re.findall(r"<!-- who may -->\n(.*?)\n\n", PAGES["docs/security.md"], re.DOTALL)
     head, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines())
     assert tuple(name.strip("`") for name in head[1:]) == HOLDERS
     return [

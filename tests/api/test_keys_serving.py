@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from fix_keys import bearer
 from fix_service import meter_reading, wait_until
+from pages import blocks
 from ports import free_port
 
 from service.access.policy import check_start
@@ -27,7 +28,6 @@ from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 ENGINE = str(Path(sys.executable).parent / "ev-engine")
-README = (ROOT / "README.md").read_text()
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -109,8 +109,8 @@ def test_keys_before_the_first_migration_say_what_to_do(empty_database_url):
     assert done.stderr.endswith("\nError: the database's schema is not up to date: run `ev-engine migrate`\n")
 
 
-def readme_commands() -> list[list[str]]:
-    (block,) = re.findall(r"<!-- keys -->\n```sh\n(.*?)```", README, re.DOTALL)
+def documented_commands() -> list[list[str]]:
+    (block,) = blocks("keys", "sh")
     return [shlex.split(line, comments=True) for line in block.splitlines()]
 
 
@@ -121,7 +121,7 @@ def data_dir() -> Iterator[Path]:
         yield Path(name).resolve()
 
 
-def test_the_readmes_commands_work_while_the_service_runs_and_when_it_does_not(servers, edition, tmp_path, data_dir):
+def test_the_documented_commands_work_while_the_service_runs_and_when_it_does_not(servers, edition, tmp_path, data_dir):
     servers.get(edition)  # skips where this machine cannot run it
     origin = "wheel" if edition == "postgres" else "system"
     try:
@@ -138,7 +138,7 @@ def test_the_readmes_commands_work_while_the_service_runs_and_when_it_does_not(s
     first = run(ENGINE, "keys", "create", "--name", "first", "--scope", "read", "--scope", "admin", **environment)
     with serving(tmp_path / "log", AUTH="on", **environment) as port:
         assert ask(port, "GET", "/v1/status/overview", bearer(first.stdout.split()[-1]))[0] == 200
-        for command in readme_commands():
+        for command in documented_commands():
             done = run(ENGINE, *command[1:], **environment)
             assert done.returncode == 0, done.stderr
             name = command[command.index("--name") + 1] if "--name" in command else command[-1]

@@ -1,4 +1,4 @@
-"""Metrics: what became of readings, commits, queues, the pool, the rollups; over all workers, and all in the README."""
+"""Metrics: what became of readings, commits, queues, the pool, the rollups; over all workers, and all in docs/operate.md."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from fix_service import ago, client_of, meter_reading, now, send, vehicle_reading, wait_until
+from pages import PAGES
 from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from staging import ingest, meter, refresh
@@ -22,7 +23,6 @@ from staging import ingest, meter, refresh
 from service.app import create_app
 from service.database.cluster import command_line
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
 PATH = "/v1/telemetry"
 
 
@@ -148,8 +148,8 @@ def test_age_of_history_and_how_long_it_is_kept_are_told(scrape, connection):
     samples = scrape()
     day = 86400
     assert 3 * day <= samples["ev_engine_history_age_seconds", "meter"] <= 4 * day
-    assert samples["ev_engine_history_keep_seconds", "meter"] == 90 * day
-    assert ("ev_engine_history_keep_seconds", "vehicle") not in samples
+    assert samples["ev_engine_history_retention_seconds", "meter"] == 90 * day
+    assert ("ev_engine_history_retention_seconds", "vehicle") not in samples
     assert ("ev_engine_history_age_seconds", "vehicle") not in samples
     assert samples["ev_engine_database_bytes",] > 1e6
 
@@ -160,9 +160,9 @@ def test_rollups_that_trail_behind_are_told(scrape, connection):
     assert scrape()["ev_engine_rollup_lag_seconds",] > 2 * 86400
     refresh(connection)
     samples = scrape()
-    assert (samples["ev_engine_rollup_lag_seconds",], samples["ev_engine_stale_hours",]) == (0, 0)
+    assert (samples["ev_engine_rollup_lag_seconds",], samples["ev_engine_stale_device_hours",]) == (0, 0)
     ingest(connection, meter("M1", now() - timedelta(days=2)), meter("M2", now() - timedelta(days=2)))
-    assert scrape()["ev_engine_stale_hours",] == 2
+    assert scrape()["ev_engine_stale_device_hours",] == 2
     connection.execute("DELETE FROM meter_telemetry_history WHERE meter_id = 'M2'")
     assert scrape()["ev_engine_rollup_lag_seconds",] > 2 * 86400, (
         "written past the engine: nothing rolled up is trusted"
@@ -183,10 +183,10 @@ def test_many_may_scrape_at_once(client):
         assert list(pool.map(lambda _: client.get("/metrics").status_code, range(40))) == [200] * 40
 
 
-def test_the_readme_lists_every_metric_and_no_other(client):
+def test_the_documentation_lists_every_metric_and_no_other(client):
     client.post(PATH, json=meter_reading())
     told = set(re.findall(r"^# TYPE (\S+)", client.get("/metrics").text, re.MULTILINE))
-    listed = set(re.findall(r"^\| `(ev_engine_\w+)", README, re.MULTILINE))
+    listed = set(re.findall(r"^\| `(ev_engine_\w+)", PAGES["docs/operate.md"], re.MULTILINE))
     assert listed == told
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from tests.bench.age import measure_age
 from tests.bench.batch import measure_batch, measure_late
-from tests.bench.chart import write_chart
 from tests.bench.copy import Yardstick
 from tests.bench.figure import Figure
 from tests.bench.growth import measure_growth
@@ -43,8 +42,7 @@ def main() -> int:
         # What was measured before a part failed is worth keeping.
         if figures:
             write_results(FOLDER / "results.json", facts, figures)
-            write_chart(FOLDER / "chart.svg", facts, figures)
-            print(f"\n{head(facts)}\n\n{table(figures)}\n\nwritten: {FOLDER}/results.json, {FOLDER}/chart.svg")
+            print(f"\n{head(facts)}\n\n{table(figures)}\n\nwritten: {FOLDER}/results.json")
     return 0
 
 

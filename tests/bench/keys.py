@@ -23,7 +23,7 @@ from tests.bench.options import Options
 from tests.bench.readings import single_bodies
 from tests.bench.single import run_closed
 from tests.bench.stage import Stage, minutes_for, open_stage, service_on
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 _IN_FLIGHT, _HEARTBEATS = 256, 512
 _NO_LIMIT = 1_000_000

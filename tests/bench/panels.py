@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from service.simulate.fleet import vehicle_id
 from tests.bench.figure import Figure, percentile
 from tests.bench.stage import Stage
-from tests.dashboards import DATABASE, as_sent, queries
+from tests.support.dashboards import DATABASE, as_sent, queries
 
 _TARGET_MS = 500
 

@@ -23,7 +23,7 @@ from service.database.location import open_database
 from service.database.migrate import migrate
 from service.settings import Settings
 from tests.bench.options import FOLDER, Options
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 _START_SECONDS, _STOP_SECONDS = 60.0, 40.0
 

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from editions import OUTCOMES, Outcome
+from editions import OUTCOMES, Outcome, installation_of, missing
 from postmaster import Postmaster
 from serving import Service
 from tally import Tally
 from trial import Trial
 
-from service.database import installation
 from service.database.installation import Installation
 
 TALLY = pytest.StashKey[Tally]()
@@ -66,17 +65,14 @@ def is_long(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="session")
 def chosen_installation(edition: str, request: pytest.FixtureRequest) -> Installation:
-    """The PostgreSQL that the engine itself would choose for the edition."""
-    timescale = next((found for found in installation.system_installations() if found.timescaledb), None)
+    """The PostgreSQL of the edition, whose processes the tests may kill."""
+    chosen, reason = installation_of(edition, request.config), missing(edition, request.config)
     is_short = request.config.getoption("--repetitions") is None and not request.config.getoption("--edition")
-    if is_short and timescale and edition == "postgres":
+    if is_short and edition == "postgres" and installation_of("timescale", request.config):
         pytest.skip("faults are injected on one edition here; on both by make test-faults")
-    if edition == "timescale":
-        chosen = timescale
-        reason = "no TimescaleDB Community is installed on this machine, and a container's processes cannot be frozen"
-    else:
-        chosen, reason = installation.wheel_installation(), "the wheel's PostgreSQL is not installed"
     if chosen is None:
+        if edition == "timescale":
+            reason += ", and a container's processes cannot be frozen"
         request.config.stash[OUTCOMES].setdefault(edition, Outcome(False, reason))
         pytest.skip(reason)
     return chosen

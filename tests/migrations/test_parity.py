@@ -13,34 +13,39 @@ from editions import EDITIONS
 EDITION_ONLY = {
     # Continuous aggregates need refreshing, and a record of what a refresh still owes.
     "refresh_stream": "timescale",
+    "refresh_stale_hours": "timescale",
+    "refresh_period": "timescale",
     "rolled_up_through": "timescale",
-    "distrust_rollups": "timescale",
+    "mark_stream": "timescale",
+    "mark_meter_hours": "timescale",
+    "mark_vehicle_hours": "timescale",
     # Chunks, and the hypertables beneath continuous aggregates.
     "hypertable_of": "timescale",
     "chunks_of": "timescale",
-    "refreshable_from": "timescale",
+    "drop_old_rollups": "timescale",
     # Plain tables need triggers that add to the rollups and count them anew.
-    "roll_up_meter_rows": "postgres",
-    "roll_up_vehicle_rows": "postgres",
-    "recount_meter_rows": "postgres",
-    "recount_vehicle_rows": "postgres",
-    "empty_meter_rollups": "postgres",
-    "empty_vehicle_rollups": "postgres",
+    **{
+        f"{verb}_{stream}_{rollup}": "postgres"
+        for verb in ("add_to", "recount", "empty")
+        for stream in ("meter", "vehicle")
+        for rollup in ("15min", "hourly", "daily")
+    },
     # TimescaleDB tells itself which job runs.
     "upkeep_runs": "postgres",
     # Retention deletes rows; there chunks are dropped.
     "advance_history": "postgres",
-    "delete_expired": "postgres",
+    "delete_expired_meter_rows": "postgres",
+    "delete_expired_vehicle_rows": "postgres",
 }
 # Procedures that exist in both and do what each needs; their comments say what that is.
 OWN_WORDS = {
+    "skip_invalidation_log",
     "refresh_rollups",
     "apply_retention",
     "run_upkeep",
     "retention_effect",
     "set_columnstore",
-    "vitals",
-    "hold_chunks",
+    "lock_history_for_backup",
 }
 
 

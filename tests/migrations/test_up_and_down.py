@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -12,10 +13,11 @@ from fix_service import meter_reading, send
 from fleet import moment
 from staging import assert_rollups_are_exact, ingest, meter, refresh, vehicle
 
+from service.database import migrate as schema
 from service.database.migrate import migrate, rollback
 from service.errors import DatabaseUnavailableError, SettingsError
 
-MIGRATIONS = ["0001.foundation", "0002.history", "0003.rollups"]
+MIGRATIONS = ["0001.foundation", "0002.history", "0003.rollups", "0004.horizon", "0005.quarters"]
 
 
 def session(url: str) -> psycopg.Connection:
@@ -71,7 +73,7 @@ def test_up_and_all_the_way_down_leaves_nothing(empty_database_url, edition):
 
 def test_step_by_step_down_undoes_one_at_a_time(empty_database_url, edition):
     migrate(empty_database_url, edition)
-    for count in (2, 1, 0):
+    for count in range(len(MIGRATIONS) - 1, -1, -1):
         assert rollback(empty_database_url) == [MIGRATIONS[count]]
         assert applied(empty_database_url) == MIGRATIONS[:count]
     assert rollback(empty_database_url) == []
@@ -135,6 +137,25 @@ def test_data_and_answers_stay_when_migrate_runs_again(database_url):
         refresh(connection)
         assert answers(connection) == expected
         assert connection.execute("SELECT count(*) FROM meter_telemetry_history").fetchone() == (4,)
+
+
+def test_a_database_that_another_releases_files_made_is_brought_up_to_date(empty_database_url, edition, tmp_path):
+    older = shutil.copytree(schema.FOLDER, tmp_path / "db", ignore=shutil.ignore_patterns("0005.*"))
+    for file in older.glob("functions/**/*.sql"):
+        file.write_text("")  # they stand on the newest migration
+    (older / "functions" / "common" / "older.sql").write_text(
+        "CREATE OR REPLACE FUNCTION engine.older() RETURNS text LANGUAGE sql AS $$ SELECT '{as it is}' $$;"
+    )
+    assert migrate(empty_database_url, edition, older) == edition
+    assert applied(empty_database_url) == MIGRATIONS[:-1]
+    with session(empty_database_url) as connection:
+        assert connection.execute("SELECT engine.older()").fetchone() == ("{as it is}",)
+    assert migrate(empty_database_url) == edition
+    assert applied(empty_database_url) == MIGRATIONS
+    with session(empty_database_url) as connection:
+        assert connection.execute("SELECT functions FROM migration.state").fetchone() == (
+            schema.functions_checksum(edition),
+        )
 
 
 def test_a_running_service_survives_a_migrate(client, database_url):

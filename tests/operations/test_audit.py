@@ -46,7 +46,8 @@ def osv_url() -> Iterator[str]:
 def run(tmp_path):
     def run(target: str, osv_url: str, pin: str) -> tuple[bool, str]:
         (tmp_path / "requirements.txt").write_text(f"{pin} --hash=sha256:{64 * '0'}\n")
-        (tmp_path / "requirements-dev.txt").write_text(f"ruff==0.1 --hash=sha256:{64 * '0'}\n")
+        for name, other in {"simulate": "numpy==2.4.6", "dev": "ruff==0.1"}.items():
+            (tmp_path / f"requirements-{name}.txt").write_text(f"{other} --hash=sha256:{64 * '0'}\n")
         arguments = command(tmp_path, target, OSV_URL=osv_url)
         done = subprocess.run(arguments, env=environment(""), capture_output=True, text=True)
         return done.returncode == 0, done.stderr + done.stdout

@@ -1,4 +1,4 @@
-"""make retention, retention-set, columnstore-set and policies: what they show, change and refuse."""
+"""make retention, retention-set, columnstore-set and jobs: what they show, change and refuse."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_while_a_backup_runs_the_setting_counts_and_the_job_drops_later(
 ):
     monkeypatch.setattr(session, "_OPTIONS", "-c timezone=UTC -c lock_timeout=200ms")
     backup = connect(autocommit=False)
-    backup.execute("SELECT engine.hold_chunks()")
+    backup.execute("SELECT engine.lock_history_for_backup()")
     assert "is kept 10 days" in keep(database_url, "meter_telemetry_history", "10 days", dry_run=False)
     assert "the hourly job drops it" in capsys.readouterr().err
     assert oldest(aged)[1] == 40
@@ -119,7 +119,11 @@ def test_a_longer_retention_and_forever_are_taken(told, connection):
         ("meter_telemetry_history", "forever", "meter_telemetry_hourly must be kept at least a day longer"),
         ("vehicle_telemetry_hourly", "60 days", "must be kept 365 days or longer"),
         ("vehicle_telemetry_daily", "2 years", "vehicle_telemetry_daily must be kept at least 30 days longer"),
-        ("device_mapping", "90 days", "use one of meter_telemetry_daily, meter_telemetry_history"),
+        (
+            "device_mapping",
+            "90 days",
+            "use one of meter_telemetry_15min, meter_telemetry_daily, meter_telemetry_history",
+        ),
         ("", "90 days", "use one of"),
         ("meter_telemetry_history", "a while", "KEEP='a while' is no period"),
         ("meter_telemetry_history", "", "KEEP='' is no period"),
@@ -200,8 +204,8 @@ def test_the_columnstore_is_refused_where_there_is_none(refused):
 
 
 @pytest.mark.edition("timescale", reason="its jobs are TimescaleDB's")
-def test_policies_shows_timescales_jobs(told):
-    lines = told("policies").splitlines()
+def test_jobs_shows_timescales_jobs(told):
+    lines = told("jobs").splitlines()
     assert lines[0].split() == [
         *["job", "relation", "every"],
         *["last", "run", "outcome", "next", "run", "runs", "failures", "latest", "error"],
@@ -218,14 +222,14 @@ def test_policies_shows_timescales_jobs(told):
 @pytest.mark.edition("postgres", reason="the other has a scheduler that keeps account of its jobs")
 class TestUpkeep:
     def policy(self, connection):
-        return connection.execute("SELECT last_succeeded, runs, failures, last_error FROM engine.policies()").fetchone()
+        return connection.execute("SELECT last_succeeded, runs, failures, last_error FROM engine.jobs()").fetchone()
 
     def test_runs_are_kept_account_of(self, told, connection):
-        assert "no job has run yet" in told("policies")
+        assert "no job has run yet" in told("jobs")
         connection.execute("CALL engine.run_upkeep()")
         connection.execute("CALL engine.run_upkeep()")
         assert self.policy(connection) == (True, 2, 0, None)
-        assert re.search(r"apply_retention +- +01:00:00 .* succeeded .* 2 +0 +-", told("policies"))
+        assert re.search(r"apply_retention +- +01:00:00 .* succeeded .* 2 +0 +-", told("jobs"))
 
     def test_a_failure_is_shown_until_a_run_succeeds(self, client, connection, connect):
         wait_until(lambda: self.policy(connection) == (True, 1, 0, None))
@@ -234,7 +238,7 @@ class TestUpkeep:
             other.execute("CALL engine.run_upkeep()")
         connection.execute("SELECT engine.note_upkeep_failure('no bucket')")
         wait_until(lambda: self.policy(connection) == (False, 2, 1, "no bucket"))
-        assert connection.execute("SELECT failing_jobs FROM engine.vitals()").fetchone() == (1,)
+        assert connection.execute("SELECT failing_jobs FROM engine.monitoring()").fetchone() == (1,)
         connection.execute("ALTER TABLE meter_telemetry_daily RENAME COLUMN bucked TO bucket")
         connection.execute("CALL engine.run_upkeep()")
         assert self.policy(connection)[:3] == (True, 3, 1)
@@ -242,4 +246,4 @@ class TestUpkeep:
 
 def test_every_target_is_in_make_help(told):
     listed = {line.split()[0] for line in told("help").splitlines()}
-    assert listed >= {"retention", "retention-set", "columnstore-set", "policies", "backup", "restore"}
+    assert listed >= {"retention", "retention-set", "columnstore-set", "jobs", "backup", "restore"}

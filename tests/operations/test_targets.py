@@ -16,7 +16,7 @@ DEVELOPERS = {"install", "test", "test-properties", "test-faults", "lint", "audi
 CONTAINERS = {"up", "dashboards", "down"}
 RUN_HERE = {"help", "run", "migrate", "rollback", "psql", "simulate", "bench"} | CONTAINERS
 RUN_BESIDE = {
-    "test_retention_targets.py": {"retention", "retention-set", "columnstore-set", "policies"},
+    "test_retention_targets.py": {"retention", "retention-set", "columnstore-set", "jobs"},
     "test_backup_and_restore.py": {"backup", "restore"},
     "../api/test_keys_serving.py": {"keys-create", "keys-list", "keys-revoke", "keys-rotate"},
 }

@@ -18,14 +18,13 @@ from model import (
     MeterReading,
     Model,
     Reading,
-    Rules,
     VehicleReading,
     mapping_answer,
     rounded,
 )
 from psycopg import Connection, sql
 
-from service.database.migrate import apply_settings
+from service.database.configure import apply_settings
 from service.settings import Settings
 
 MICROSECOND = timedelta(microseconds=1)
@@ -340,7 +339,11 @@ class Engine:
     def check_rollups(self) -> None:
         """Hold the rollups against the model; true right after a refresh."""
         for stream in ("meter", "vehicle"):
-            for name, width in (("hourly", timedelta(hours=1)), ("daily", timedelta(days=1))):
+            for name, width in (
+                ("15min", timedelta(minutes=15)),
+                ("hourly", timedelta(hours=1)),
+                ("daily", timedelta(days=1)),
+            ):
                 relation = sql.Identifier(f"{stream}_telemetry_{name}")
                 cursor = self.connection.execute(sql.SQL("SELECT * FROM {}").format(relation))
                 assert cursor.description is not None
@@ -361,18 +364,6 @@ class Engine:
         cursor = self.connection.execute(query, arguments)  # type: ignore[call-overload]
         names = [_camel(column.name) for column in cursor.description]
         return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]
-
-    # ---- starting over
-
-    def reset(self) -> None:
-        """Bring the database to what a fresh one of its edition is (cheaper than another clone)."""
-        self.model = Model(Rules())
-        with self.connection.transaction():
-            if self.edition == "timescale":
-                self.connection.execute(_RESET_TIMESCALE)
-            else:
-                self.connection.execute(_RESET_POSTGRES)
-            self.connection.execute(_RESET)
 
 
 def _camel(name: str) -> str:
@@ -413,32 +404,3 @@ def as_mapping(row: tuple[str, str, datetime | None, datetime | None]) -> Mappin
     """Return a mapping as the model knows it; None: open."""
     meter, vehicle, start, end = row
     return Mapping(meter, vehicle, start or SINCE_EVER, end or FOR_EVER)
-
-
-# No refresh has run and nothing is stale, as after the migrations. Truncation goes past the engine, so the horizon
-# comes last; TimescaleDB's own books are set to what they hold for a rollup made WITH NO DATA.
-_RESET_TIMESCALE = """
-TRUNCATE public.meter_telemetry_history, public.vehicle_telemetry_history;
-TRUNCATE public.meter_telemetry_daily;
-TRUNCATE public.meter_telemetry_hourly;
-TRUNCATE public.vehicle_telemetry_daily;
-TRUNCATE public.vehicle_telemetry_hourly;
-DELETE FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log;
-UPDATE _timescaledb_catalog.continuous_aggs_invalidation_threshold SET watermark = -210866803200000000;
-UPDATE _timescaledb_catalog.continuous_aggs_watermark SET watermark = -210866803200000000;
-DELETE FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_log;
-INSERT INTO _timescaledb_catalog.continuous_aggs_materialization_invalidation_log
-    (materialization_id, lowest_modified_value, greatest_modified_value)
-SELECT c.mat_hypertable_id, -9223372036854775808, 9223372036854775807 FROM _timescaledb_catalog.continuous_agg AS c;
-UPDATE engine.horizon SET promised_before = '-infinity', rolled_up_before = '-infinity', day_totals_after = '-infinity';
-"""
-_RESET_POSTGRES = """
-TRUNCATE public.meter_telemetry_history, public.vehicle_telemetry_history;
-UPDATE engine.horizon SET rolled_up_before = 'infinity';
-"""
-_RESET = """
-UPDATE engine.horizon
-SET trusted = true, claimed = false, meter_history_from = '-infinity', vehicle_history_from = '-infinity';
-TRUNCATE engine.meter_state, engine.vehicle_state, engine.stale_hour, public.device_mapping;
-UPDATE engine.settings SET fleet_timezone = 'UTC';
-"""

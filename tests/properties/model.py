@@ -288,12 +288,13 @@ class Model:
     # ---- rollups
 
     def rollup(self, stream: str, width: timedelta) -> dict[tuple[str, datetime], Answer]:
-        """Return what a rollup of a stream holds, by device and bucket (hours or days, UTC)."""
+        """Return what a rollup of a stream holds, by device and bucket of that width from midnight on (UTC)."""
         groups: dict[tuple[str, datetime], list[Any]] = {}
         histories: dict[str, Any] = self.meters if stream == "meter" else self.vehicles
         for device, history in histories.items():
             for reading in history.values():
-                bucket = hour_of(reading.ts) if width == HOUR else hour_of(reading.ts).replace(hour=0)
+                midnight = hour_of(reading.ts).replace(hour=0)
+                bucket = midnight + (reading.ts - midnight) // width * width
                 groups.setdefault((device, bucket), []).append(reading)
         return {key: _bucket(stream, group) for key, group in groups.items()}
 

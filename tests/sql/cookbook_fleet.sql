@@ -1,4 +1,4 @@
--- The fleet that the cookbook (db/COOKBOOK.md) asks about: 12 to 25 January 2026, a reading a minute.
+-- The fleet that the cookbook (docs/sql.md) asks about: 12 to 25 January 2026, a reading a minute.
 --   METER-1 charges VH-1 well, from 17:00 to 21:00 UTC.
 --   METER-2 charges VH-2 badly, from 18:00 to 22:00.
 --   METER-3 charges from 00:00 to 03:00; it is VH-3's until it is given to VH-4 on 19 January at 01:30, in the middle

@@ -16,8 +16,8 @@ from fix_service import now
 from fleet import moment
 from staging import ingest, meter, refresh, vehicle
 
+from service.database.configure import apply_settings
 from service.database.location import login_as
-from service.database.migrate import apply_settings
 from service.errors import SettingsError
 from service.settings import Settings
 

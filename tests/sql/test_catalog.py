@@ -57,6 +57,8 @@ VEHICLE_ROLLUP = (
 PUBLIC_COLUMNS = {
     "meter_telemetry_history": "meter_id ts kwh_consumed_ac voltage ingested_at",
     "vehicle_telemetry_history": "vehicle_id ts soc kwh_delivered_dc battery_temp ingested_at",
+    "meter_telemetry_15min": METER_ROLLUP,
+    "vehicle_telemetry_15min": VEHICLE_ROLLUP,
     "meter_telemetry_hourly": METER_ROLLUP,
     "meter_telemetry_daily": METER_ROLLUP,
     "vehicle_telemetry_hourly": VEHICLE_ROLLUP,

@@ -1,20 +1,26 @@
-"""The cookbook: every question is asked, as an analyst, and prints what it says it prints."""
+"""The page for analysts: every query is asked, as an analyst, and prints what the page says; it lists all there is."""
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
 import psycopg
 import pytest
+from pages import PAGES, answered_queries, blocks, printed, rows, section
 
-from service.database.migrate import apply_settings
+from service.database.configure import apply_settings
 from service.settings import Settings
 
-COOKBOOK = (Path(__file__).parents[2] / "db" / "COOKBOOK.md").read_text()
+PAGE = PAGES["docs/sql.md"]
+COOKBOOK = section("docs/sql.md", "Cookbook")
+QUERIES = answered_queries(PAGE)
 FLEET = (Path(__file__).parent / "cookbook_fleet.sql").read_text()
-RECIPES = re.findall(r"^## (\d+\. .*?)$.*?```sql\n(.*?)```\n\n```\n(.*?)```", COOKBOOK, re.DOTALL | re.MULTILINE)
+NOT_AN_EXTENSIONS = """
+    NOT EXISTS (
+        SELECT FROM pg_depend AS d WHERE d.classid = '{catalog}'::regclass AND d.objid = o.oid AND d.deptype = 'e'
+    )
+"""
 
 
 @pytest.fixture(scope="module")
@@ -29,28 +35,54 @@ def asked(servers, edition):
             yield connection
 
 
-def printed(connection: psycopg.Connection, query: str) -> str:
-    """Return what psql prints, but for the count of rows and white space at line ends."""
-    with connection.cursor().copy(
-        f"COPY ({query.rstrip().rstrip(';')}) TO STDOUT (FORMAT csv, HEADER)".encode()
-    ) as out:
-        text = b"".join(out).decode()
-    header, *rows = csv.reader(text.splitlines())
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    numeric = [all(re.fullmatch(r"-?[\d.]*", value) for value in column) for column in zip(*rows, strict=True)]
-    lines = [" | ".join(name.center(width) for name, width in zip(header, widths, strict=True))]
-    lines.append("-+-".join("-" * width for width in widths))
-    for row in rows:
-        cells = zip(row, widths, numeric, strict=True)
-        lines.append(" | ".join(value.rjust(width) if right else value.ljust(width) for value, width, right in cells))
-    return "".join(f"{line.rstrip()}\n" for line in lines)
-
-
 def test_there_are_twelve_questions():
-    assert [title.split(".")[0] for title, _, _ in RECIPES] == [str(number) for number in range(1, 13)]
-    assert COOKBOOK.count("```sql") == 12
+    titles = re.findall(r"^### (\d+)\. .*\?$", COOKBOOK, re.MULTILINE)
+    assert titles == [str(number) for number in range(1, 13)]
+    assert COOKBOOK.count("```sql") == len(answered_queries(COOKBOOK)) == 12
+    assert PAGE.count("```sql") == len(QUERIES) + len(blocks("owner", "sql", "docs/sql.md")), "a query that nobody asks"
 
 
-@pytest.mark.parametrize(("title", "query", "output"), RECIPES, ids=[title.split(".")[0] for title, _, _ in RECIPES])
-def test_the_answer_is_the_one_printed(asked, title, query, output):
-    assert printed(asked, query) == output, title
+@pytest.mark.parametrize("number", range(len(QUERIES)))
+def test_the_answer_is_the_one_printed(asked, number):
+    assert printed(asked, QUERIES[number].text) == QUERIES[number].output, QUERIES[number].text
+
+
+@pytest.mark.parametrize("script", blocks("owner", "sql"))
+def test_what_the_owner_is_told_to_run_works(connection, script):
+    # Roles belong to the server, which other tests use too.
+    with connection.transaction(force_rollback=True):
+        connection.execute(script.encode())
+
+
+def test_every_relation_is_listed_and_no_other(connection):
+    relations = connection.execute(
+        "SELECT o.relname FROM pg_class AS o WHERE o.relnamespace = 'public'::regnamespace AND o.relkind IN ('r', 'v', 'm')"
+        f" AND {NOT_AN_EXTENSIONS.format(catalog='pg_class')}"
+    ).fetchall()
+    listed = [name for cells in rows(section("docs/sql.md", "Relations")) for name in re.findall(r"`(\w+)`", cells[0])]
+    assert sorted(listed) == sorted(name for (name,) in relations)
+
+
+def test_every_function_is_listed_with_its_parameters_and_no_other(connection):
+    functions = connection.execute(
+        "SELECT o.proname, o.proargnames[:o.pronargs] FROM pg_proc AS o WHERE o.pronamespace = 'public'::regnamespace"
+        f" AND {NOT_AN_EXTENSIONS.format(catalog='pg_proc')}"
+    ).fetchall()
+    listed = [
+        found for cells in rows(section("docs/sql.md", "Functions")) for found in re.findall(r"`(.+?)`", cells[0])
+    ]
+    shown = [f"{name}({', '.join(each.removeprefix('p_') for each in names or [])})" for name, names in functions]
+    assert sorted(listed) == sorted(shown)
+
+
+def test_what_is_kept_how_long_is_what_the_page_says(connection):
+    kept = dict(
+        connection.execute("SELECT relation, coalesce(keep::text, 'for ever') FROM engine.retention").fetchall()
+    )
+    listed = {
+        name: cells[2]
+        for cells in rows(section("docs/sql.md", "Relations"))
+        for name in re.findall(r"`(\w+)`", cells[0])
+        if cells[2]
+    }
+    assert listed == kept

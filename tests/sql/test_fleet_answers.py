@@ -102,8 +102,9 @@ def test_whole_hours_end_where_rollups_do(connection):
     connection.execute("UPDATE engine.horizon SET rolled_up_before = %s", [moment(20)])
     assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(20), 20)
     assert hours(moment(20), moment(20.5)) == (moment(20), moment(21), 1)
-    connection.execute("UPDATE engine.horizon SET trusted = false")
-    assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(25), 25)
+    if connection.execute("SELECT engine.edition()").fetchone() == ("timescale",):
+        connection.execute("DELETE FROM meter_telemetry_history")
+        assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(25), 25)
 
 
 @pytest.mark.parametrize("name", ["vehicle_energy", "fleet_trend", "whole_hours"])
@@ -113,19 +114,42 @@ def test_a_period_that_is_none_is_refused(connection, name):
             connection.execute(f"SELECT FROM {name}({period})")
 
 
-def test_a_cut_day_may_be_taken_whole_less_the_part_outside(connection):
+def test_a_period_is_split_into_parts_that_only_add_up(connection):
+    def split(start, end, quarters=True, days=True):
+        query = "SELECT source, part_from, part_to FROM engine.split_period('meter', %s, %s, %s, %s)"
+        return connection.execute(query, [moment(start), moment(end), quarters, days]).fetchall()
+
+    def parts(*edges):
+        return [(source, moment(start), moment(end)) for source, start, end in edges]
+
+    ingest(connection, meter("M1", moment(1)), vehicle("V1", moment(1)))
+    refresh(connection)
+    assert split(-1.3, 49.6) == parts(
+        ("reading", -1.3, -1.25), ("15min", -1.25, -1), ("hour", -1, 0), ("day", 0, 48), ("hour", 48, 49), ("15min", 49, 49.5),
+        ("reading", 49.5, 49.6),
+    )  # fmt: skip
+    assert split(-1.3, 49.6, quarters=False, days=False) == parts(
+        ("reading", -1.3, -1), ("hour", -1, 49), ("reading", 49, 49.6)
+    )
+    assert split(3, 5) == parts(("hour", 3, 5))
+    assert split(3.1, 3.2) == parts(("reading", 3.1, 3.2))
+    assert split(3.1, 4) == parts(("reading", 3.1, 3.25), ("15min", 3.25, 4))
+    assert split(3.25, 4.5) == parts(("15min", 3.25, 4), ("15min", 4, 4.5))
+    connection.execute("UPDATE engine.horizon SET rolled_up_before = %s", [moment(4.25)])
+    assert split(3, 5) == parts(("hour", 3, 4), ("15min", 4, 4.25), ("reading", 4.25, 5))
+    assert split(4.5, 5) == parts(("reading", 4.5, 5))
+    # Where quarters are not complete, or not kept, hours take their place.
+    connection.execute("UPDATE engine.horizon SET quarters_from = %s", [moment(4)])
+    assert split(2.6, 5) == parts(("reading", 2.6, 3), ("hour", 3, 4), ("15min", 4, 4.25), ("reading", 4.25, 5))
+    assert split(2.6, 3.6) == parts(("reading", 2.6, 3), ("reading", 3, 3.6))
+
+
+def test_parts_add_up_around_days_and_stale_hours(connection):
     dice = random.Random(5)
     ingest(connection, *some_readings(dice, 300))
     refresh(connection)
     # Just after a day's start and just before its end, and some of both around stale hours.
     cuts = [(1.4, 24), (1.6, 22.7), (-2, 23.2), (0.2, 47.9), (11.9, 36.1), (1, 13), (-13, 25)]
-    queries = "SELECT hours_from, hours_to, days_from, days_to FROM engine.split_fleet_period(%s, %s, '-infinity')"
-    assert connection.execute(queries, [moment(1.4), moment(24)]).fetchone() == (
-        moment(1),
-        moment(24),
-        moment(0),
-        moment(24),
-    )
     for late in (False, True):
         if late:
             ingest(connection, *some_readings(dice, 40), vehicle("V1", moment(0.5), 7), meter("M1", moment(23.5), 7))

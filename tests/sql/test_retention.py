@@ -53,6 +53,8 @@ def test_the_promised_periods_are_set(connection):
     assert {name: period and period.days for name, period in periods} == {
         "meter_telemetry_history": 90,
         "vehicle_telemetry_history": 90,
+        "meter_telemetry_15min": 400,
+        "vehicle_telemetry_15min": 400,
         "meter_telemetry_hourly": 730,
         "vehicle_telemetry_hourly": 730,
         "meter_telemetry_daily": None,

@@ -14,7 +14,8 @@ from staging import assert_rollups_are_exact, ingest, meter, refresh, vehicle
 from service.access.policy import check_start
 from service.access.store import open_keys
 from service.app import create_app
-from service.database.migrate import apply_settings, migrate
+from service.database.configure import apply_settings
+from service.database.migrate import migrate
 from service.errors import SettingsError
 from service.settings import Settings
 

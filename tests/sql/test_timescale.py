@@ -120,7 +120,7 @@ def test_a_snapshot_taken_while_a_refresh_begins_answers_exactly_after_it(connec
     ]
     # A writer holds the refresh up between its promise and its work; there a reader takes its snapshot.
     writer, refresher = connect(autocommit=False), connect()
-    writer.execute("SELECT engine.lock_horizon()")
+    writer.execute("SELECT engine.lock_horizon('meter')")
     reader = connect(autocommit=False)
     reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with ThreadPoolExecutor(1) as pool:
@@ -144,7 +144,7 @@ def test_a_question_asked_before_a_refresh_and_planned_after_it_is_answered_exac
     ] END"""
     writer, refresher, reader = connect(autocommit=False), connect(), connect()
     connection.execute("SELECT pg_advisory_lock(4711)")
-    writer.execute("SELECT engine.lock_horizon()")
+    writer.execute("SELECT engine.lock_horizon('meter')")
     with ThreadPoolExecutor(2) as pool:
         refreshed = pool.submit(refresh, refresher)
         wait_until(lambda: waiting(connection) == 1)
@@ -160,8 +160,9 @@ class TestPlans:
     """Over 24 hours, only the cut edge hours may be read from raw chunks."""
 
     @pytest.fixture
-    def fleet(self, connection):
+    def fleet(self, auto_explain):
         """Five days of ten vehicles, a reading every ten minutes, rolled up."""
+        connection = auto_explain
         start = now().replace(minute=0, second=0, microsecond=0) - timedelta(days=5)
         times = [start + timedelta(minutes=10 * n) for n in range(5 * 144)]
         for n in range(10):
@@ -169,7 +170,6 @@ class TestPlans:
             ingest(connection, *(meter(f"M{n}", ts) for ts in times), *(vehicle(f"V{n}", ts) for ts in times))
         refresh(connection)
         connection.execute("ANALYZE")
-        connection.execute("LOAD 'auto_explain'")
         for name, value in {
             "log_min_duration": "0",
             "log_nested_statements": "on",

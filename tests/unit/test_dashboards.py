@@ -121,7 +121,7 @@ def test_every_password_that_the_containers_need_is_made_by_make_up(tmp_path):
     shutil.copy(TOP / "Makefile", tmp_path)
     (tmp_path / ".env").write_text("DB_PASSWORD=mine\n")
     for _ in range(2):
-        subprocess.run(["make", "--silent", ".env-password"], cwd=tmp_path, check=True)
+        subprocess.run(["make", "--silent", ".env-secrets"], cwd=tmp_path, check=True)
     made = dict(line.split("=") for line in (tmp_path / ".env").read_text().splitlines())
     needed = set(re.findall(r"\$\{(\w+):\?", (TOP / "compose.yaml").read_text()))
     assert set(made) == needed == {"DB_PASSWORD", "ANALYST_PASSWORD", "GRAFANA_PASSWORD"}

@@ -14,8 +14,8 @@ import yaml
 from service.settings import Settings
 
 TOP = Path(__file__).parents[2]
-DOCKERFILE = (TOP / "service" / "Dockerfile").read_text()
-UNIT = TOP / "service" / "ev-engine.service"
+DOCKERFILE = (TOP / "deploy" / "Dockerfile").read_text()
+UNIT = TOP / "deploy" / "ev-engine.service"
 # What a worker may take to stop: the longest request, and the 10 seconds beside it (service/server.py).
 STOP_SECONDS = Settings().request_timeout_seconds + 10
 
@@ -30,13 +30,21 @@ def test_the_image_runs_as_a_user_that_is_not_root_and_has_a_health_check():
 
 def test_the_build_is_given_what_it_copies_and_nothing_else():
     allowed = {
-        line[1:] for line in (TOP / "service" / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"
+        line[1:] for line in (TOP / "deploy" / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"
     }
     copied = {
         name for names in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE) for name in names.split()
     }
     assert copied == allowed
     assert all((TOP / name).exists() for name in copied)
+
+
+def test_the_database_of_containers_outlives_them():
+    database = yaml.safe_load((TOP / "compose.yaml").read_text())["services"]["timescaledb"]
+    major = int(re.search(r"-pg(\d+)$", database["image"])[1])
+    # Where the image keeps its data; without a volume just there, a container would take the data with it.
+    folder = "/var/lib/postgresql" if major >= 18 else "/var/lib/postgresql/data"
+    assert f"database:{folder}" in database["volumes"]
 
 
 def test_containers_have_more_time_to_stop_than_the_service_takes():
@@ -57,6 +65,12 @@ def test_containers_take_every_setting_of_a_developers_env_but_their_own_address
 def setting(name: str) -> str:
     (value,) = re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
     return value
+
+
+def test_the_unit_names_files_that_an_installation_has():
+    named = re.findall(r"/opt/ev-engine/([\w./-]+)", UNIT.read_text())
+    assert "docs/operate.md" in named
+    assert [name for name in named if not name.startswith(".venv/") and not (TOP / name).exists()] == []
 
 
 def test_the_unit_stops_gently_and_waits_for_it():

@@ -2,25 +2,17 @@
 
 CREATE OR REPLACE FUNCTION engine.map_device(
     p_meter_id text, p_vehicle_id text, p_from timestamptz DEFAULT NULL, p_to timestamptz DEFAULT NULL
-)
-RETURNS TABLE (meter_id text, vehicle_id text, valid_from timestamptz, valid_to timestamptz)
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) RETURNS TABLE (meter_id text, vehicle_id text, valid_from timestamptz, valid_to timestamptz)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_mapping public.device_mapping;
     v_same public.device_mapping;
 BEGIN
     PERFORM engine.lock_mapping(p_meter_id);
-    v_mapping.meter_id := p_meter_id;
-    v_mapping.vehicle_id := p_vehicle_id;
-    v_mapping.valid_from := coalesce(p_from, CASE
-        WHEN EXISTS (SELECT FROM public.device_mapping AS m WHERE m.meter_id = p_meter_id) THEN clock_timestamp()
-        ELSE '-infinity'
-    END);
-    v_mapping.valid_to := coalesce(p_to, 'infinity');
+    v_mapping := (p_meter_id, p_vehicle_id, coalesce(p_from, CASE
+        WHEN EXISTS (SELECT FROM public.device_mapping AS m WHERE m.meter_id = p_meter_id) THEN clock_timestamp() ELSE '-infinity'
+    END), coalesce(p_to, 'infinity'));
     PERFORM engine.clear_mapping(p_meter_id, NULL, v_mapping.valid_from, v_mapping.valid_to);
-
     -- Adjoining mappings of the same pair become one: mapping a pair twice leaves what mapping it once does.
     FOR v_same IN
         DELETE FROM public.device_mapping AS m
@@ -31,60 +23,36 @@ BEGIN
         v_mapping.valid_from := least(v_mapping.valid_from, v_same.valid_from);
         v_mapping.valid_to := greatest(v_mapping.valid_to, v_same.valid_to);
     END LOOP;
-    INSERT INTO public.device_mapping (meter_id, vehicle_id, valid_from, valid_to)
-    VALUES (v_mapping.meter_id, v_mapping.vehicle_id, v_mapping.valid_from, v_mapping.valid_to);
-    RETURN QUERY SELECT e.* FROM engine.open_ended(v_mapping) AS e;
+    INSERT INTO public.device_mapping (meter_id, vehicle_id, valid_from, valid_to) VALUES (v_mapping.*);
+    RETURN QUERY SELECT e.* FROM engine.mapping_with_null_ends(v_mapping) AS e;
 END
 $$;
-COMMENT ON FUNCTION engine.map_device(text, text, timestamptz, timestamptz) IS
-    'Maps a meter to a vehicle over [from, to), ending or splitting what was mapped there; from defaults to ever for a meter''s first mapping and to now later, to defaults to for ever; returns the mapping as it now stands, open ends as null';
+COMMENT ON FUNCTION engine.map_device(text, text, timestamptz, timestamptz) IS 'Maps a meter to a vehicle over [from, to), ending or splitting what was mapped there; from defaults to ever for a meter''s first mapping and to now later, to defaults to for ever; returns the mapping as it now stands, open ends as null';
 
-CREATE OR REPLACE FUNCTION engine.open_ended(p_mapping public.device_mapping)
+CREATE OR REPLACE FUNCTION engine.mapping_with_null_ends(p_mapping public.device_mapping)
 RETURNS TABLE (meter_id text, vehicle_id text, valid_from timestamptz, valid_to timestamptz)
-LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT
-        p_mapping.meter_id, p_mapping.vehicle_id,
-        nullif(p_mapping.valid_from, '-infinity'), nullif(p_mapping.valid_to, 'infinity')
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p_mapping.meter_id, p_mapping.vehicle_id, nullif(p_mapping.valid_from, '-infinity'), nullif(p_mapping.valid_to, 'infinity')
 $$;
-COMMENT ON FUNCTION engine.open_ended(public.device_mapping) IS
-    'A mapping with null in place of infinity, for clients that have no infinite times';
+COMMENT ON FUNCTION engine.mapping_with_null_ends(public.device_mapping) IS 'A mapping with null in place of infinity, for clients that have no infinite times';
 
 CREATE OR REPLACE FUNCTION engine.unmap_device(
     p_meter_id text, p_vehicle_id text, p_from timestamptz DEFAULT NULL, p_to timestamptz DEFAULT NULL
-)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) RETURNS boolean LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM engine.lock_mapping(p_meter_id);
-    RETURN engine.clear_mapping(
-        p_meter_id, p_vehicle_id, coalesce(p_from, clock_timestamp()), coalesce(p_to, 'infinity')
-    );
+    RETURN engine.clear_mapping(p_meter_id, p_vehicle_id, coalesce(p_from, clock_timestamp()), coalesce(p_to, 'infinity'));
 END
 $$;
-COMMENT ON FUNCTION engine.unmap_device(text, text, timestamptz, timestamptz) IS
-    'Ends the mapping of a meter to a vehicle over [from, to), by default from now on; false when nothing was mapped there';
+COMMENT ON FUNCTION engine.unmap_device(text, text, timestamptz, timestamptz) IS 'Ends the mapping of a meter to a vehicle over [from, to), by default from now on; false when nothing was mapped there';
 
-CREATE OR REPLACE FUNCTION engine.lock_mapping(p_meter_id text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock('public.device_mapping'::regclass::oid::integer, hashtext(p_meter_id));
-END
-$$;
-COMMENT ON FUNCTION engine.lock_mapping(text) IS
-    'Lets one transaction at a time change the mappings of a meter';
+CREATE OR REPLACE FUNCTION engine.lock_mapping(p_meter_id text) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$ SELECT pg_advisory_xact_lock('public.device_mapping'::regclass::oid::integer, hashtext(p_meter_id)) $$;
+COMMENT ON FUNCTION engine.lock_mapping(text) IS 'Lets one transaction at a time change the mappings of a meter';
 
 CREATE OR REPLACE FUNCTION engine.clear_mapping(p_meter_id text, p_vehicle_id text, p_from timestamptz, p_to timestamptz)
 RETURNS boolean
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_cleared public.device_mapping[];
 BEGIN
@@ -105,23 +73,18 @@ BEGIN
     RETURN v_cleared IS NOT NULL;
 END
 $$;
-COMMENT ON FUNCTION engine.clear_mapping(text, text, timestamptz, timestamptz) IS
-    'Cuts [from, to) out of a meter''s mappings (to one vehicle, or to any when null); false when there was nothing to cut, invalid_parameter_value when to is not later than from';
+COMMENT ON FUNCTION engine.clear_mapping(text, text, timestamptz, timestamptz) IS 'Cuts [from, to) out of a meter''s mappings (to one vehicle, or to any when null); false when there was nothing to cut, invalid_parameter_value when to is not later than from';
 
 CREATE OR REPLACE FUNCTION engine.mappings(
     p_meter_id text DEFAULT NULL, p_vehicle_id text DEFAULT NULL, p_at timestamptz DEFAULT NULL
-)
-RETURNS TABLE (meter_id text, vehicle_id text, valid_from timestamptz, valid_to timestamptz)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+) RETURNS TABLE (meter_id text, vehicle_id text, valid_from timestamptz, valid_to timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT e.*
     FROM public.device_mapping AS m
-    CROSS JOIN LATERAL engine.open_ended(m) AS e
+    CROSS JOIN LATERAL engine.mapping_with_null_ends(m) AS e
     WHERE (p_meter_id IS NULL OR m.meter_id = p_meter_id)
         AND (p_vehicle_id IS NULL OR m.vehicle_id = p_vehicle_id)
         AND (p_at IS NULL OR (m.valid_from <= p_at AND p_at < m.valid_to))
     ORDER BY m.meter_id, m.valid_from
 $$;
-COMMENT ON FUNCTION engine.mappings(text, text, timestamptz) IS
-    'Mappings by meter and start, past and future ones too; each argument that is not null narrows them; open ends as null';
+COMMENT ON FUNCTION engine.mappings(text, text, timestamptz) IS 'Mappings by meter and start, past and future ones too; each argument that is not null narrows them; open ends as null';

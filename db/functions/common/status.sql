@@ -2,10 +2,7 @@
 
 CREATE OR REPLACE VIEW public.meter_current_status AS
 SELECT
-    m.meter_id,
-    m.kwh_consumed_ac,
-    m.voltage,
-    m.last_reading_at,
+    m.meter_id, m.kwh_consumed_ac, m.voltage, m.last_reading_at,
     engine.day_total((now() AT TIME ZONE s.fleet_timezone)::date, m.day, m.day_kwh, m.next_day_kwh) AS daily_kwh_consumed_ac,
     (
         SELECT d.vehicle_id FROM public.device_mapping AS d
@@ -16,8 +13,7 @@ SELECT
         WHEN m.voltage = 0 OR m.voltage NOT BETWEEN s.voltage_min AND s.voltage_max THEN 'error'
         ELSE 'online'
     END AS status
-FROM engine.meter_state AS m
-CROSS JOIN engine.settings AS s;
+FROM engine.meter_state AS m CROSS JOIN engine.settings AS s;
 COMMENT ON VIEW public.meter_current_status IS 'Latest state of every meter, by the time of its readings';
 COMMENT ON COLUMN public.meter_current_status.meter_id IS 'Meter id';
 COMMENT ON COLUMN public.meter_current_status.kwh_consumed_ac IS 'AC energy of the latest reading in kWh';
@@ -29,17 +25,12 @@ COMMENT ON COLUMN public.meter_current_status.status IS 'offline after the confi
 
 CREATE OR REPLACE VIEW public.vehicle_current_status AS
 SELECT
-    v.vehicle_id,
-    v.soc,
-    v.kwh_delivered_dc,
-    v.battery_temp,
-    v.last_reading_at,
+    v.vehicle_id, v.soc, v.kwh_delivered_dc, v.battery_temp, v.last_reading_at,
     engine.day_total((now() AT TIME ZONE s.fleet_timezone)::date, v.day, v.day_kwh, v.next_day_kwh) AS daily_kwh_delivered_dc,
     (
         SELECT d.meter_id FROM public.device_mapping AS d
         WHERE d.vehicle_id = v.vehicle_id AND d.valid_from <= now() AND d.valid_to > now()
-        ORDER BY d.valid_from DESC, d.meter_id
-        LIMIT 1
+        ORDER BY d.valid_from DESC, d.meter_id LIMIT 1
     ) AS meter_id,
     CASE
         WHEN v.last_reading_at < now() - s.offline_after THEN 'offline'
@@ -49,8 +40,7 @@ SELECT
     END AS charging_state,
     v.battery_temp >= s.battery_temp_warning AS battery_temp_warning,
     v.battery_temp >= s.battery_temp_critical AS battery_temp_critical
-FROM engine.vehicle_state AS v
-CROSS JOIN engine.settings AS s;
+FROM engine.vehicle_state AS v CROSS JOIN engine.settings AS s;
 COMMENT ON VIEW public.vehicle_current_status IS 'Latest state of every vehicle, by the time of its readings';
 COMMENT ON COLUMN public.vehicle_current_status.vehicle_id IS 'Vehicle id';
 COMMENT ON COLUMN public.vehicle_current_status.soc IS 'State of charge of the latest reading in percent';
@@ -65,112 +55,38 @@ COMMENT ON COLUMN public.vehicle_current_status.battery_temp_critical IS 'Batter
 
 CREATE OR REPLACE FUNCTION public.fleet_overview()
 RETURNS TABLE (
-    total_meters bigint,
-    online_meters bigint,
-    offline_meters bigint,
-    total_vehicles bigint,
-    charging_vehicles bigint,
-    idle_vehicles bigint,
-    discharging_vehicles bigint,
-    offline_vehicles bigint,
-    vehicles_with_warnings bigint,
-    total_daily_kwh_consumed numeric,
-    total_daily_kwh_delivered numeric
-)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT *
+    total_meters bigint, online_meters bigint, offline_meters bigint, total_vehicles bigint, charging_vehicles bigint,
+    idle_vehicles bigint, discharging_vehicles bigint, offline_vehicles bigint, vehicles_with_warnings bigint,
+    total_daily_kwh_consumed numeric, total_daily_kwh_delivered numeric
+) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT m.total, m.online, m.offline, v.total, v.charging, v.idle, v.discharging, v.offline, v.hot, m.kwh, v.kwh
     FROM (
-        SELECT
-            count(*),
-            count(*) FILTER (WHERE m.status = 'online'),
-            count(*) FILTER (WHERE m.status = 'offline')
-        FROM public.meter_current_status AS m
-    ) AS meters
+        SELECT count(*) AS total, count(*) FILTER (WHERE s.status = 'online') AS online,
+            count(*) FILTER (WHERE s.status = 'offline') AS offline, coalesce(sum(s.daily_kwh_consumed_ac), 0) AS kwh
+        FROM public.meter_current_status AS s
+    ) AS m
     CROSS JOIN (
-        SELECT
-            count(*),
-            count(*) FILTER (WHERE v.charging_state = 'charging'),
-            count(*) FILTER (WHERE v.charging_state = 'idle'),
-            count(*) FILTER (WHERE v.charging_state = 'discharging'),
-            count(*) FILTER (WHERE v.charging_state = 'offline'),
-            count(*) FILTER (WHERE v.battery_temp_warning)
-        FROM public.vehicle_current_status AS v
-    ) AS vehicles
-    CROSS JOIN (SELECT coalesce(sum(m.daily_kwh_consumed_ac), 0) FROM public.meter_current_status AS m) AS consumed
-    CROSS JOIN (SELECT coalesce(sum(v.daily_kwh_delivered_dc), 0) FROM public.vehicle_current_status AS v) AS delivered
+        SELECT count(*) AS total, count(*) FILTER (WHERE s.charging_state = 'charging') AS charging,
+            count(*) FILTER (WHERE s.charging_state = 'idle') AS idle, count(*) FILTER (WHERE s.charging_state = 'discharging') AS discharging,
+            count(*) FILTER (WHERE s.charging_state = 'offline') AS offline, count(*) FILTER (WHERE s.battery_temp_warning) AS hot,
+            coalesce(sum(s.daily_kwh_delivered_dc), 0) AS kwh
+        FROM public.vehicle_current_status AS s
+    ) AS v
 $$;
-COMMENT ON FUNCTION public.fleet_overview() IS
-    'Counts of devices by state, and the energy (kWh) of the current day in the fleet''s time zone; a meter in error is neither online nor offline';
-
-CREATE OR REPLACE FUNCTION engine.meter_status(p_meter_id text)
-RETURNS SETOF public.meter_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.meter_current_status AS m WHERE m.meter_id = p_meter_id
-$$;
-COMMENT ON FUNCTION engine.meter_status(text) IS 'State of one meter; no row when it never reported';
-
-CREATE OR REPLACE FUNCTION engine.vehicle_status(p_vehicle_id text)
-RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.vehicle_current_status AS v WHERE v.vehicle_id = p_vehicle_id
-$$;
-COMMENT ON FUNCTION engine.vehicle_status(text) IS 'State of one vehicle; no row when it never reported';
-
-CREATE OR REPLACE FUNCTION engine.meters_page(p_limit bigint, p_offset bigint)
-RETURNS SETOF public.meter_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.meter_current_status AS m ORDER BY m.meter_id LIMIT p_limit OFFSET p_offset
-$$;
-COMMENT ON FUNCTION engine.meters_page(bigint, bigint) IS 'A page of all meters by id';
-
-CREATE OR REPLACE FUNCTION engine.vehicles_page(p_limit bigint, p_offset bigint)
-RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.vehicle_current_status AS v ORDER BY v.vehicle_id LIMIT p_limit OFFSET p_offset
-$$;
-COMMENT ON FUNCTION engine.vehicles_page(bigint, bigint) IS 'A page of all vehicles by id';
+COMMENT ON FUNCTION public.fleet_overview() IS 'Counts of devices by state, and the energy (kWh) of the current day in the fleet''s time zone; a meter in error is neither online nor offline';
 
 CREATE OR REPLACE FUNCTION engine.device_counts(OUT meters bigint, OUT vehicles bigint)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT (SELECT count(*) FROM engine.meter_state), (SELECT count(*) FROM engine.vehicle_state)
-$$;
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT (SELECT count(*) FROM engine.meter_state), (SELECT count(*) FROM engine.vehicle_state) $$;
 COMMENT ON FUNCTION engine.device_counts() IS 'Number of meters and vehicles that ever reported';
 
-CREATE OR REPLACE FUNCTION engine.meters_online()
-RETURNS SETOF public.meter_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.meter_current_status AS m WHERE m.status = 'online' ORDER BY m.meter_id
-$$;
+CREATE OR REPLACE FUNCTION engine.meters_online() RETURNS SETOF public.meter_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.meter_current_status AS m WHERE m.status = 'online' ORDER BY m.meter_id $$;
 COMMENT ON FUNCTION engine.meters_online() IS 'Meters that are online, by id';
 
-CREATE OR REPLACE FUNCTION engine.vehicles_charging()
-RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.vehicle_current_status AS v WHERE v.charging_state = 'charging' ORDER BY v.soc, v.vehicle_id
-$$;
+CREATE OR REPLACE FUNCTION engine.vehicles_charging() RETURNS SETOF public.vehicle_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.charging_state = 'charging' ORDER BY v.soc, v.vehicle_id $$;
 COMMENT ON FUNCTION engine.vehicles_charging() IS 'Vehicles that are charging, lowest state of charge first';
 
-CREATE OR REPLACE FUNCTION engine.vehicles_with_warnings()
-RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT * FROM public.vehicle_current_status AS v WHERE v.battery_temp_warning ORDER BY v.battery_temp DESC, v.vehicle_id
-$$;
+CREATE OR REPLACE FUNCTION engine.vehicles_with_warnings() RETURNS SETOF public.vehicle_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.battery_temp_warning ORDER BY v.battery_temp DESC, v.vehicle_id $$;
 COMMENT ON FUNCTION engine.vehicles_with_warnings() IS 'Vehicles whose battery is at or above the warning temperature, hottest first';

@@ -1,40 +1,25 @@
 -- What operators ask and set, on TimescaleDB.
 
-CREATE OR REPLACE FUNCTION engine.hypertable_of(p_relation text)
-RETURNS regclass
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT coalesce(
-        (
-            SELECT format('%I.%I', c.materialization_hypertable_schema, c.materialization_hypertable_name)::regclass
-            FROM timescaledb_information.continuous_aggregates AS c
-            WHERE c.view_schema = 'public' AND c.view_name = p_relation
-        ),
-        format('public.%I', p_relation)::regclass
-    )
+CREATE OR REPLACE FUNCTION engine.hypertable_of(p_relation text) RETURNS regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(max(format('%I.%I', c.materialization_hypertable_schema, c.materialization_hypertable_name)), format('public.%I', p_relation))::regclass
+    FROM timescaledb_information.continuous_aggregates AS c
+    WHERE c.view_schema = 'public' AND c.view_name = p_relation
 $$;
 COMMENT ON FUNCTION engine.hypertable_of(text) IS 'The hypertable that holds the rows of a history or rollup relation';
 
 CREATE OR REPLACE FUNCTION engine.chunks_of(p_relation text)
 RETURNS TABLE (chunk text, range_start timestamptz, range_end timestamptz, in_columnstore boolean, bytes bigint)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT c.chunk_name::text, c.range_start, c.range_end, c.is_compressed, s.total_bytes
     FROM timescaledb_information.chunks AS c
     JOIN public.chunks_detailed_size(engine.hypertable_of(p_relation)) AS s USING (chunk_schema, chunk_name)
     WHERE format('%I.%I', c.hypertable_schema, c.hypertable_name)::regclass = engine.hypertable_of(p_relation)
 $$;
-COMMENT ON FUNCTION engine.chunks_of(text) IS
-    'Chunks of a history or rollup relation: their time ranges, and bytes with indexes and columnstore';
+COMMENT ON FUNCTION engine.chunks_of(text) IS 'Chunks of a history or rollup relation: their time ranges, and bytes with indexes and columnstore';
 
-CREATE OR REPLACE FUNCTION engine.oldest_row(p_relation text, p_from timestamptz)
-RETURNS timestamptz
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
+CREATE OR REPLACE FUNCTION engine.oldest_row(p_relation text, p_from timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     v_column text := CASE WHEN p_relation LIKE '%_history' THEN 'ts' ELSE 'bucket' END;
     v_chunk record;
@@ -54,16 +39,12 @@ BEGIN
     RETURN v_oldest;
 END
 $$;
-COMMENT ON FUNCTION engine.oldest_row(text, timestamptz) IS
-    'Time of the oldest row that a history relation, or the stored part of a rollup, holds from a time on (null: of all)';
+COMMENT ON FUNCTION engine.oldest_row(text, timestamptz) IS 'Time of the oldest row that a history relation, or the stored part of a rollup, holds from a time on (null: of all)';
 
 CREATE OR REPLACE FUNCTION engine.retention_effect(
-    p_relation text, p_keep interval,
-    OUT drops_before timestamptz, OUT drops_chunks bigint, OUT drops_bytes bigint, OUT drops_rows bigint, OUT covered boolean
-)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+    p_relation text, p_keep interval, OUT drops_before timestamptz, OUT drops_chunks bigint, OUT drops_bytes bigint,
+    OUT drops_rows bigint, OUT covered boolean
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     SELECT max(c.range_end), count(*), coalesce(sum(c.bytes), 0)
     INTO drops_before, drops_chunks, drops_bytes
@@ -74,17 +55,13 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION engine.retention_effect(text, interval) IS
-    'What keeping a relation only that long drops: the chunks that end before drops_before, their bytes, and whether coarser rollups hold what goes (null: nothing goes; drops_rows is for the postgres edition)';
+COMMENT ON FUNCTION engine.retention_effect(text, interval) IS 'What keeping a relation only that long drops: the chunks that end before drops_before, their bytes, and whether coarser rollups hold what goes (null: nothing goes; drops_rows is for the postgres edition)';
 
 CREATE OR REPLACE FUNCTION engine.retention_report()
 RETURNS TABLE (
-    relation text, keep interval, columnstore_after interval,
-    chunks bigint, columnstore_chunks bigint, bytes bigint, oldest_row timestamptz
-)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+    relation text, keep interval, columnstore_after interval, chunks bigint, columnstore_chunks bigint, bytes bigint,
+    oldest_row timestamptz
+) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT r.relation, r.keep, p.after, c.chunks, c.columnstore_chunks, c.bytes, engine.oldest_row(r.relation, NULL)
     FROM engine.retention AS r
     LEFT JOIN (
@@ -98,25 +75,18 @@ AS $$
     ) AS c
     ORDER BY split_part(r.relation, '_', 1), r.keep, r.relation
 $$;
-COMMENT ON FUNCTION engine.retention_report() IS
-    'Every relation with a retention: how long it keeps rows (null: for ever), when they go to the columnstore, chunks, bytes and the time of its oldest row';
+COMMENT ON FUNCTION engine.retention_report() IS 'Every relation with a retention: how long it keeps rows (null: for ever), when they go to the columnstore, chunks, bytes and the time of its oldest row';
 
-CREATE OR REPLACE FUNCTION engine.columnstore_after()
-RETURNS interval
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.columnstore_after() RETURNS interval
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT max((j.config ->> 'compress_after')::interval)
     FROM timescaledb_information.jobs AS j
     WHERE j.proc_name = 'policy_compression' AND j.hypertable_schema = 'public' AND j.hypertable_name LIKE '%\_telemetry\_history'
 $$;
 COMMENT ON FUNCTION engine.columnstore_after() IS 'Age at which chunks of history go to the columnstore; null: never';
 
-CREATE OR REPLACE FUNCTION engine.set_columnstore(p_after interval)
-RETURNS interval
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.set_columnstore(p_after interval) RETURNS interval
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_before interval := engine.columnstore_after();
     v_shortest interval;
@@ -137,79 +107,31 @@ BEGIN
     RETURN v_before;
 END
 $$;
-COMMENT ON FUNCTION engine.set_columnstore(interval) IS
-    'Sets the age at which chunks of history go to the columnstore and returns what it was; raises invalid_parameter_value when that is not before they are dropped';
+COMMENT ON FUNCTION engine.set_columnstore(interval) IS 'Sets the age at which chunks of history go to the columnstore and returns what it was; raises invalid_parameter_value when that is not before they are dropped';
 
-CREATE OR REPLACE FUNCTION engine.policies()
+CREATE OR REPLACE FUNCTION engine.jobs()
 RETURNS TABLE (
-    job text, relation text, every interval, last_run timestamptz, last_succeeded boolean,
-    next_run timestamptz, runs bigint, failures bigint, last_error text
-)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
+    job text, relation text, every interval, last_run timestamptz, last_succeeded boolean, next_run timestamptz,
+    runs bigint, failures bigint, last_error text
+) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT
         CASE j.proc_name WHEN 'policy_compression' THEN 'columnstore' ELSE j.proc_name::text END,
-        j.hypertable_name::text,
-        j.schedule_interval,
+        j.hypertable_name::text, j.schedule_interval,
         CASE WHEN isfinite(s.last_run_started_at) THEN s.last_run_started_at END,
         CASE s.last_run_status WHEN 'Success' THEN true WHEN 'Failed' THEN false END,
         CASE WHEN j.scheduled AND isfinite(j.next_start) THEN j.next_start END,
-        coalesce(s.total_runs, 0),
-        coalesce(s.total_failures, 0),
-        (
-            SELECT e.err_message FROM timescaledb_information.job_errors AS e
-            WHERE e.job_id = j.job_id
-            ORDER BY e.start_time DESC
-            LIMIT 1
-        )
+        coalesce(s.total_runs, 0), coalesce(s.total_failures, 0),
+        (SELECT e.err_message FROM timescaledb_information.job_errors AS e WHERE e.job_id = j.job_id ORDER BY e.start_time DESC LIMIT 1)
     FROM timescaledb_information.jobs AS j
     LEFT JOIN timescaledb_information.job_stats AS s USING (job_id)
     ORDER BY j.proc_schema <> 'engine', j.proc_name, j.hypertable_name
 $$;
-COMMENT ON FUNCTION engine.policies() IS
-    'Every job: how often, its last run and whether that succeeded, its next run (null: not scheduled), runs and failures so far, the latest error';
-
-CREATE OR REPLACE FUNCTION engine.vitals(
-    OUT rollup_lag_seconds double precision, OUT stale_hours bigint,
-    OUT meter_history_age_seconds double precision, OUT vehicle_history_age_seconds double precision,
-    OUT meter_history_keep_seconds double precision, OUT vehicle_history_keep_seconds double precision,
-    OUT failing_jobs bigint, OUT database_bytes bigint
-)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT
-        greatest(0, extract(epoch FROM
-            date_bin('1 hour', now() - interval '10 minutes', 'epoch') - greatest(h.rolled_up_before, c.oldest)
-        ))::double precision,
-        (SELECT count(*) FROM engine.stale_hour),
-        extract(epoch FROM now() - c.meter_oldest)::double precision,
-        extract(epoch FROM now() - c.vehicle_oldest)::double precision,
-        extract(epoch FROM now() - (now() - engine.keep_interval('meter_telemetry_history')))::double precision,
-        extract(epoch FROM now() - (now() - engine.keep_interval('vehicle_telemetry_history')))::double precision,
-        (SELECT count(*) FROM timescaledb_information.job_stats AS s WHERE s.last_run_status = 'Failed'),
-        pg_database_size(current_database())
-    FROM (SELECT engine.rollups_until() AS rolled_up_before) AS h
-    CROSS JOIN (
-        SELECT
-            date_bin('1 hour', least(min(k.range_start), now()), 'epoch') AS oldest,
-            min(k.range_start) FILTER (WHERE k.hypertable_name = 'meter_telemetry_history') AS meter_oldest,
-            min(k.range_start) FILTER (WHERE k.hypertable_name = 'vehicle_telemetry_history') AS vehicle_oldest
-        FROM timescaledb_information.chunks AS k
-        WHERE k.hypertable_schema = 'public' AND k.hypertable_name LIKE '%\_telemetry\_history'
-    ) AS c
-$$;
-COMMENT ON FUNCTION engine.vitals() IS
-    'What a monitor watches: seconds by which the rollups trail behind what they should hold, device hours that wait to be rolled up again, age of the oldest history (to the chunk) and how long it is kept (null: for ever), in seconds, jobs whose last run failed, size in bytes';
+COMMENT ON FUNCTION engine.jobs() IS 'Every job: how often, its last run and whether that succeeded, its next run (null: not scheduled), runs and failures so far, the latest error';
 
 -- TRUNCATE, which ends the conversion of a chunk to the columnstore, empties it for older snapshots too. So a backup
 -- first keeps the chunks from being converted, and then takes its snapshot.
-CREATE OR REPLACE FUNCTION engine.hold_chunks()
-RETURNS void
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $$
+CREATE OR REPLACE FUNCTION engine.lock_history_for_backup() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_hypertable regclass;
 BEGIN
@@ -221,5 +143,11 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION engine.hold_chunks() IS
-    'Keeps every chunk from being dropped or converted until the end of the transaction';
+COMMENT ON FUNCTION engine.lock_history_for_backup() IS 'Keeps every chunk from being dropped or converted until the end of the transaction';
+
+CREATE OR REPLACE FUNCTION engine.history_start(p_stream text) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT min(c.range_start) FROM timescaledb_information.chunks AS c
+    WHERE c.hypertable_schema = 'public' AND c.hypertable_name = p_stream || '_telemetry_history'
+$$;
+COMMENT ON FUNCTION engine.history_start(text) IS 'Time at which a stream''s history begins, to the chunk or day; null without any';

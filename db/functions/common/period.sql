@@ -1,0 +1,130 @@
+-- Periods: what each part of a period is summed from, and the bounds of periods and days.
+
+-- A period is readings | 15 minutes | hours | days | hours | 15 minutes | readings, and the parts only ever add up.
+-- Rollups leave stale hours out, a further part makes up for them, and days are taken by the hour from the first to the last
+-- that holds a stale one. For one device the 60 readings of a cut hour cost less than planning another statement, so
+-- p_quarters is false for it.
+CREATE OR REPLACE FUNCTION engine.split_period(
+    p_stream text, p_from timestamptz, p_to timestamptz, p_quarters boolean, p_days boolean
+) RETURNS TABLE (source text, part_from timestamptz, part_to timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    c_tick CONSTANT interval := '1 microsecond';
+    v_horizon record;
+    v_finest interval;
+    v_quarters_from timestamptz; v_quarters_to timestamptz;
+    v_hours_from timestamptz; v_hours_to timestamptz;
+    v_days_from timestamptz; v_days_to timestamptz;
+    v_first_stale timestamptz; v_last_stale timestamptz;
+    v_stale_from timestamptz; v_stale_to timestamptz;
+BEGIN
+    SELECT h.history_from, h.rolled_up_before, greatest(h.quarters_from, now() - r.keep) AS quarters_from
+    INTO STRICT v_horizon
+    FROM engine.horizon AS h
+    JOIN engine.retention AS r ON r.relation = p_stream || '_telemetry_15min'
+    WHERE h.stream = p_stream;
+    v_finest := CASE WHEN p_from >= v_horizon.quarters_from AND (p_quarters OR p_from < v_horizon.history_from) THEN '15 minutes' ELSE '1 hour' END;
+    v_quarters_from := least(date_bin(v_finest, p_from + v_finest - c_tick, 'epoch'), p_to);
+    v_finest := CASE WHEN p_to >= v_horizon.quarters_from AND (p_quarters OR p_to < v_horizon.history_from) THEN '15 minutes' ELSE '1 hour' END;
+    v_quarters_to := greatest(v_quarters_from, date_bin(v_finest, least(p_to, v_horizon.rolled_up_before), 'epoch'));
+    v_hours_from := least(date_bin('1 hour', v_quarters_from + interval '1 hour' - c_tick, 'epoch'), v_quarters_to);
+    v_hours_to := greatest(v_hours_from, date_bin('1 hour', v_quarters_to, 'epoch'));
+    v_days_from := date_bin('1 day', v_hours_from + interval '1 day' - c_tick, 'epoch');
+    v_days_to := date_bin('1 day', v_hours_to, 'epoch');
+    IF v_days_from >= v_days_to OR NOT p_days THEN
+        v_days_from := v_hours_to;
+        v_days_to := v_hours_to;
+    END IF;
+    SELECT min(s.bucket), max(s.bucket) INTO v_first_stale, v_last_stale
+    FROM engine.stale_hour AS s
+    WHERE s.stream = p_stream AND s.bucket > v_quarters_from - interval '1 hour' AND s.bucket < v_quarters_to;
+    v_stale_from := greatest(v_days_from, least(v_days_to, date_bin('1 day', v_first_stale, 'epoch')));
+    v_stale_to := greatest(v_stale_from, least(v_days_to, date_bin('1 day', v_last_stale, 'epoch') + interval '1 day'));
+    RETURN QUERY
+        SELECT p.source, p.part_from, p.part_to
+        FROM (
+            VALUES
+                ('reading', p_from, v_quarters_from), ('15min', v_quarters_from, v_hours_from), ('hour', v_hours_from, v_days_from),
+                ('day', v_days_from, v_stale_from), ('hour', v_stale_from, v_stale_to), ('day', v_stale_to, v_days_to),
+                ('hour', v_days_to, v_hours_to), ('15min', v_hours_to, v_quarters_to), ('reading', v_quarters_to, p_to),
+                ('stale hour', v_quarters_from, CASE WHEN v_first_stale IS NOT NULL THEN v_quarters_to END)
+        ) AS p (source, part_from, part_to)
+        WHERE p.part_from < p.part_to;
+END
+$$;
+COMMENT ON FUNCTION engine.split_period(text, timestamptz, timestamptz, boolean, boolean) IS 'Splits [from, to) into parts that do not overlap and says what each is summed from: readings, 15min, hour or day rollups, or what those leave out, the readings of stale hours. Without quarters, cut hours are summed from readings where history is kept; without days, from hours';
+
+CREATE OR REPLACE FUNCTION engine.horizon_of(p_stream text) RETURNS engine.horizon
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$ SELECT h FROM engine.horizon AS h WHERE h.stream = p_stream $$;
+COMMENT ON FUNCTION engine.horizon_of(text) IS 'The limits of a stream between dropped, rolled-up and raw history';
+
+CREATE OR REPLACE FUNCTION engine.period_start(p_hours integer, p_period_end timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF p_hours IS NULL OR p_hours NOT BETWEEN 1 AND 8760 THEN
+        RAISE EXCEPTION 'hours must be between 1 and 8760' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF p_period_end IS NULL OR NOT isfinite(p_period_end) THEN
+        RAISE EXCEPTION 'period_end must be a time' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN p_period_end - make_interval(hours => p_hours);
+END
+$$;
+COMMENT ON FUNCTION engine.period_start(integer, timestamptz) IS 'Start of the period of so many hours (1 to 8760) that ends at a time; raises invalid_parameter_value outside that range';
+
+CREATE OR REPLACE FUNCTION engine.check_period(p_from timestamptz, p_to timestamptz) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF p_from IS NULL OR p_to IS NULL OR NOT isfinite(p_from) OR NOT isfinite(p_to) OR p_from >= p_to THEN
+        RAISE EXCEPTION 'a period is two times, the first before the second' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION engine.check_period(timestamptz, timestamptz) IS 'Raises invalid_parameter_value unless [from, to) is a period of finite length';
+
+CREATE OR REPLACE FUNCTION engine.day_start(p_day date, p_timezone text) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_midnight timestamp := p_day;
+    v_start timestamptz := v_midnight AT TIME ZONE p_timezone;
+    v_before timestamptz := v_start - interval '12 hours';
+    -- A clock that is set back to midnight shows it twice, and AT TIME ZONE means the second.
+    v_first timestamptz := (v_midnight - (v_before AT TIME ZONE p_timezone - v_before AT TIME ZONE 'UTC')) AT TIME ZONE 'UTC';
+BEGIN
+    RETURN CASE WHEN v_first < v_start AND v_first AT TIME ZONE p_timezone = v_midnight THEN v_first ELSE v_start END;
+END
+$$;
+COMMENT ON FUNCTION engine.day_start(date, text) IS 'Instant at which a day begins in a time zone: its first midnight, or what follows a midnight that is left out';
+
+CREATE OR REPLACE FUNCTION engine.fleet_days(
+    p_now timestamptz, OUT today date, OUT today_from timestamptz, OUT tomorrow_from timestamptz,
+    OUT tomorrow_to timestamptz
+) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_timezone text := (SELECT s.fleet_timezone FROM engine.settings AS s);
+BEGIN
+    today := (p_now AT TIME ZONE v_timezone)::date;
+    today_from := engine.day_start(today, v_timezone);
+    tomorrow_from := engine.day_start(today + 1, v_timezone);
+    tomorrow_to := engine.day_start(today + 2, v_timezone);
+END
+$$;
+COMMENT ON FUNCTION engine.fleet_days(timestamptz) IS 'The day of a time in the fleet''s time zone, and the instants at which it, the day after it and the next one begin';
+
+-- What is not rolled up yet is hundreds of thousands of raw readings of 10,000 devices; whoever asks every minute, as
+-- dashboards do, leaves it out.
+CREATE OR REPLACE FUNCTION public.whole_hours(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (hours_from timestamptz, hours_to timestamptz, hours integer)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM engine.check_period(p_from, p_to);
+    hours_from := date_bin('1 hour', p_from, 'epoch');
+    hours_to := date_bin('1 hour', least(p_to, (SELECT min(h.rolled_up_before) FROM engine.horizon AS h)), 'epoch');
+    IF hours_from >= hours_to THEN
+        hours_to := date_bin('1 hour', p_to + interval '1 hour' - interval '1 microsecond', 'epoch');
+    END IF;
+    hours := extract(epoch FROM hours_to - hours_from) / 3600;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION public.whole_hours(timestamptz, timestamptz) IS 'The period, and its length in hours, that is answered fastest in place of [from, to): whole hours from the one that from is in to the last one rolled up; while none is, to the one that to is in';
