@@ -80,7 +80,7 @@ def _families(answer: _Answer) -> list[Metric]:
         GaugeMetricFamily(
             "ev_engine_stale_device_hours",
             "Device hours whose rollup late readings made stale",
-            answer.stale_hours,
+            answer.stale_device_hours,
         ),
         age,
         retention,
