@@ -119,7 +119,7 @@ class SchemaOutdatedError(DatabaseUnavailableError):
     """The database lacks tables or functions that this service calls."""
 
     def __init__(self) -> None:
-        super().__init__("the database's schema is older than this service: run `ev-engine migrate`")
+        super().__init__("the database's schema is not up to date: run `ev-engine migrate`")
 
 
 MEANINGS = {int(kind.status): kind.meaning for kind in EngineError.__subclasses__() if kind.meaning}

@@ -70,8 +70,8 @@ def request_id(sent: str | None) -> str:
     return sent if sent and is_sane_id(sent) else secrets.token_hex(8)
 
 
-class Flood:
-    """Tells of a flood of like problems by its first, and then by a count every ten seconds while it lasts."""
+class RateLimitedLogger:
+    """Logs the first of many similar warnings, and then their number every ten seconds while more arrive."""
 
     def __init__(self, log: logging.Logger, what: str) -> None:
         self._log = log
@@ -80,8 +80,8 @@ class Flood:
         self._latest = ""
         self._open = False
 
-    def tell(self, reason: str, extra: dict[str, object]) -> None:
-        """Log a problem, or count it when one like it was logged just before; needs a running event loop."""
+    def warning(self, reason: str, extra: dict[str, object]) -> None:
+        """Log a warning, or count it when one was logged less than ten seconds ago; needs a running event loop."""
         if self._open:
             self._held_back += 1
             self._latest = reason

@@ -91,9 +91,9 @@ class LoopbackGuard:
         host = connection.scope[HEADERS].get(b"host")  # type: ignore[literal-required]
         if host is not None and not names_this_machine(host):
             raise ForbiddenError(
-                "without keys the service answers requests to localhost and loopback addresses only, as no web page has "
-                "such a name; set TRUSTED_PROXIES behind a proxy, AUTH=on to require keys, or AUTH=off to let everybody "
-                "call"
+                "without keys the service answers requests to localhost and loopback addresses only, as no web page "
+                "has such a name; set TRUSTED_PROXIES behind a proxy, AUTH=on to require keys, or AUTH=off to "
+                "let everybody call"
             )
 
     @contextlib.asynccontextmanager

@@ -51,7 +51,7 @@ def check_start(settings: Settings, database_url: str) -> None:
         if is_local_only(settings):
             log.info("everybody on this machine may call without a key (AUTH=on requires keys)")
         else:
-            log.warning("AUTH=off and %s: everybody who reaches the service may read, send and change everything", where)
+            log.warning("AUTH=off and %s: everybody who reaches the service may read, send and change all", where)
         return
     if not row[0]:
         cause = "AUTH=on" if settings.auth == "on" else where

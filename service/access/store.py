@@ -62,7 +62,7 @@ class KeyStore:
             return cursor.execute("SELECT * FROM engine.keys()").fetchall()
 
     def rotate(self, name: str) -> Minted:
-        """Give the key with this name or id a new secret and return it; raise NotFoundError when there is no such key."""
+        """Give the key with this name or id a new secret and return it; raise NotFoundError when it does not exist."""
         (key_id,) = self._one(
             "SELECT id FROM engine.keys() WHERE %s IN (id, name) AND revoked_at IS NULL", name, name=name
         )

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, and what is it."""
+"""Status, liveness and readiness."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from service import __version__
 from service.access.scope import OPEN, Scope, needs
-from service.database.pool import Database
+from service.database.pool import ReadPool
 from service.errors import DatabaseUnavailableError
 from service.health.readiness import Readiness
 from service.http.documentation import documented
@@ -49,13 +49,13 @@ class _Edition(Struct, frozen=True):
     edition: str
 
 
-def health_router(database: Database, readiness: Readiness) -> Router:
+def health_router(pool: ReadPool, readiness: Readiness) -> Router:
     """Return the health routes."""
     started = time.monotonic()
 
     async def database_answers() -> bool:
         try:
-            await database.row(_Edition, "SELECT engine.edition() AS edition")
+            await pool.row(_Edition, "SELECT engine.edition() AS edition")
         except DatabaseUnavailableError:
             return False
         return True
@@ -89,11 +89,11 @@ def health_router(database: Database, readiness: Readiness) -> Router:
         **OPEN,
     )
     async def ready() -> Response[Ready]:
-        obstacle = await readiness.obstacle()
-        if obstacle is None:
+        reason = await readiness.unready_reason()
+        if reason is None:
             return Response(Ready("ready"), status_code=HTTP_200_OK)
         return Response(
-            Ready("unavailable", obstacle), status_code=HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "1"}
+            Ready("unavailable", reason), status_code=HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "1"}
         )
 
     return Router("/", route_handlers=[health, live, ready], tags=["Health"])

@@ -89,7 +89,10 @@ class ProblemAnswers:
             log.debug("%s %s: %s %s", request.method, request.scope["path"], int(status), detail, extra=context)
         problem = Problem(title=HTTPStatus(status).phrase, status=int(status), detail=detail, field=field)
         return Response(
-            msgspec.json.encode(problem), status_code=int(status), media_type="application/problem+json", headers=headers
+            msgspec.json.encode(problem),
+            status_code=int(status),
+            media_type="application/problem+json",
+            headers=headers,
         )
 
 

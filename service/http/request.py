@@ -13,7 +13,7 @@ from service.http.validation import NO_OFFSET, NOT_A_TIME
 
 AnyRequest = Request[Any, Any, Any]
 HEADERS = "ev_engine.headers"
-"""Key in the scope of a request under which RequestMiddleware puts its headers: by lower-case name, the last of each."""
+"""Where RequestMiddleware puts the headers in the scope of a request: by lower-case name, the last of each."""
 MeterIdInPath = Annotated[str, PathParameter(name="meterId", description="Meter id")]
 VehicleIdInPath = Annotated[str, PathParameter(name="vehicleId", description="Vehicle id")]
 

@@ -17,9 +17,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from service import __version__
 from service.database.installation import client_program
 from service.database.migrate import migrate
+from service.database.session import open_session
 from service.errors import OperationError
 from service.operations.manifest import Manifest, differences, fingerprint, manifest_path, read, relations
-from service.database.session import open_session
 from service.operations.text import number, size
 
 # A backup of a large fleet takes longer than sessions may usually idle or think, and may wait for a job to end.

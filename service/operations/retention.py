@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 import psycopg
 
-from service.errors import OperationError
 from service.database.session import open_session
+from service.errors import OperationError
 from service.operations.text import number, size, table, time
 
 FOREVER = "forever"

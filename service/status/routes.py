@@ -10,7 +10,7 @@ from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from service.access.scope import Scope, needs
-from service.database.pool import Database
+from service.database.pool import ReadPool
 from service.errors import NotFoundError
 from service.http.documentation import documented
 from service.http.request import MeterIdInPath, VehicleIdInPath
@@ -89,31 +89,31 @@ class _Counts(Struct, frozen=True):
     vehicles: int
 
 
-def status_router(database: Database) -> Router:
+def status_router(pool: ReadPool) -> Router:
     """Return the status routes."""
 
     async def counts() -> _Counts:
-        answer = await database.row(_Counts, "SELECT * FROM engine.device_counts()")
+        answer = await pool.row(_Counts, "SELECT * FROM engine.device_counts()")
         assert answer is not None
         return answer
 
     @get("/meter/{meterId:str}", operation_class=documented(400, 404, 503), summary="Latest state of a meter")
     async def meter(meter_id: MeterIdInPath) -> MeterStatus:
-        answer = await database.row(MeterStatus, "SELECT * FROM engine.meter_status(%s)", meter_id)
+        answer = await pool.row(MeterStatus, "SELECT * FROM engine.meter_status(%s)", meter_id)
         if answer is None:
             raise NotFoundError(f"meter {meter_id!r} has never reported")
         return answer
 
     @get("/vehicle/{vehicleId:str}", operation_class=documented(400, 404, 503), summary="Latest state of a vehicle")
     async def vehicle(vehicle_id: VehicleIdInPath) -> VehicleStatus:
-        answer = await database.row(VehicleStatus, "SELECT * FROM engine.vehicle_status(%s)", vehicle_id)
+        answer = await pool.row(VehicleStatus, "SELECT * FROM engine.vehicle_status(%s)", vehicle_id)
         if answer is None:
             raise NotFoundError(f"vehicle {vehicle_id!r} has never reported")
         return answer
 
     @get("/overview", operation_class=documented(503), summary="The fleet at a glance")
     async def overview() -> Overview:
-        answer = await database.row(Overview, "SELECT * FROM fleet_overview()")
+        answer = await pool.row(Overview, "SELECT * FROM fleet_overview()")
         assert answer is not None
         return answer
 
@@ -123,28 +123,26 @@ def status_router(database: Database) -> Router:
         summary="Vehicles that are charging, lowest state of charge first",
     )
     async def charging() -> list[VehicleStatus]:
-        return await database.rows(VehicleStatus, "SELECT * FROM engine.vehicles_charging()")
+        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_charging()")
 
     @get("/vehicles/warnings", operation_class=documented(503), summary="Vehicles with a hot battery, hottest first")
     async def warnings() -> list[VehicleStatus]:
-        return await database.rows(VehicleStatus, "SELECT * FROM engine.vehicles_with_warnings()")
+        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_with_warnings()")
 
     @get("/meters/online", operation_class=documented(503), summary="Meters that are online")
     async def online() -> list[MeterStatus]:
-        return await database.rows(MeterStatus, "SELECT * FROM engine.meters_online()")
+        return await pool.rows(MeterStatus, "SELECT * FROM engine.meters_online()")
 
     @get("/meters", operation_class=documented(400, 503), summary="All meters, by id")
     async def meters(page: Page = 1, limit: Limit = 100) -> MeterPage:
         total = (await counts()).meters
-        data = await database.rows(MeterStatus, "SELECT * FROM engine.meters_page(%s, %s)", limit, (page - 1) * limit)
+        data = await pool.rows(MeterStatus, "SELECT * FROM engine.meters_page(%s, %s)", limit, (page - 1) * limit)
         return MeterPage(data, total, page, -(-total // limit))
 
     @get("/vehicles", operation_class=documented(400, 503), summary="All vehicles, by id")
     async def vehicles(page: Page = 1, limit: Limit = 100) -> VehiclePage:
         total = (await counts()).vehicles
-        data = await database.rows(
-            VehicleStatus, "SELECT * FROM engine.vehicles_page(%s, %s)", limit, (page - 1) * limit
-        )
+        data = await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_page(%s, %s)", limit, (page - 1) * limit)
         return VehiclePage(data, total, page, -(-total // limit))
 
     return Router(

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 import psycopg
 from psycopg import AsyncConnection
 
-from service.database.pool import connect, cut_after, unavailable
-from service.errors import InvalidReadingError
+from service.database.failures import of_ingest, unavailable
+from service.database.pool import cut_after, open_connection
 from service.telemetry.readings import Row
 
 _COLUMNS = "ordinal, is_vehicle, device_id, ts, energy_e4, soc_e4, voltage_or_temp_e4"
@@ -50,10 +50,8 @@ class CopyStore:
                 # Nothing of ours takes locks in conflicting order; somebody else's session may.
                 if attempt == _RETRIES:
                     raise unavailable(error) from error
-            except (psycopg.DataError, psycopg.IntegrityError) as error:
-                raise InvalidReadingError(error.diag.message_primary or "cannot be stored") from error
             except (psycopg.Error, OSError) as error:
-                raise unavailable(error) from error
+                raise of_ingest(error) from error
         raise AssertionError("unreachable")
 
     async def _store_once(self, rows: Sequence[Row]) -> tuple[list[int], list[int]]:
@@ -77,12 +75,9 @@ class CopyStore:
 @contextlib.asynccontextmanager
 async def open_store(url: str, timeout_seconds: float) -> AsyncIterator[CopyStore]:
     """Connect for ingest; raise DatabaseUnavailableError when that fails."""
-    connection = await connect(url, timeout_seconds)
-    try:
+    async with open_connection(url, timeout_seconds) as connection:
         try:
             await connection.execute("SELECT engine.open_staging()")
         except psycopg.Error as error:
             raise unavailable(error) from error
         yield CopyStore(connection, timeout_seconds)
-    finally:
-        await connection.close()

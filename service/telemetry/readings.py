@@ -13,13 +13,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.errors import InvalidRequestError, TooLargeError
+from service.http.validation import NOT_AN_ID, describe_validation_error
 
 MAX_BATCH_READINGS = 50_000
 
 # No control character, no slash, no lone surrogate; no white space at either end.
 _ID_PATTERN = r"^(?!\s)[^\x00-\x1f\x7f-\x9f/\ud800-\udfff]*(?<!\s)$(?!\n)"
 
-_ID_RULE = "must not hold control characters, a slash, or white space at either end"
 _ID_MEANING = "1 to 64 characters; no control character, no slash, no white space at either end"
 
 DeviceId = Annotated[str, Meta(min_length=1, max_length=64, pattern=_ID_PATTERN, description=_ID_MEANING)]
@@ -201,7 +201,7 @@ def _convert(item: Any, kind: Any) -> Reading:
     try:
         reading: Reading = msgspec.convert(item, kind)
     except msgspec.ValidationError as error:
-        field, reason = explain(error)
+        field, reason = describe_validation_error(error)
         raise InvalidRequestError(reason, field) from None
     except UnicodeEncodeError:
         raise InvalidRequestError("holds half of a surrogate pair, which is no character") from None
@@ -219,41 +219,10 @@ def _guess_label(item: Any) -> str:
 
 def _refusal(row: Row, newest: datetime) -> tuple[str, str]:
     if not _is_id(row.device_id):
-        return ID_FIELD[row.is_vehicle], _ID_RULE
+        return ID_FIELD[row.is_vehicle], NOT_AN_ID
     return "timestamp", f"must not be later than {newest.astimezone(UTC).isoformat(timespec='seconds')}"
 
 
 def newest_accepted(max_clock_skew: timedelta) -> datetime:
     """Return the latest time that a reading may carry now."""
     return datetime.now(UTC) + max_clock_skew
-
-
-_REASONS: list[tuple[str, str]] = [
-    (r"Object missing required field `(?P<field>\w+)`", "is required"),
-    (r"Expected `(?:float|int)` (?P<bound>[<>]=?) (?P<limit>[-\d.e+]+)", "must be {bound} {limit}"),
-    (r"Expected `str` of length <= (?P<limit>\d+)", "must be at most {limit} characters"),
-    (r"Expected `str` of length >= 1", "must not be empty"),
-    (r"Expected `str` matching regex", _ID_RULE),
-    (r"Expected `datetime` with a timezone component", "must have an offset such as Z or +02:00"),
-    (r"Invalid RFC3339 encoded datetime", "must be an RFC 3339 time such as 2026-02-12T10:30:00Z"),
-    (r"Number out of range", "must be a finite number"),
-    (r"Expected `float`, got `(?P<got>\w+)`", "must be a number, not {got}"),
-    (r"Expected `int`, got `\w+`", "must be a whole number"),
-    (r"Expected `(?:str|datetime)`(?:, got `(?P<got>\w+)`)?", "must be a string"),
-    (r"Invalid value", "must be meter or vehicle"),
-    (r"Expected `object`, got `(?P<got>\w+)`", "must be an object, not {got}"),
-]
-
-
-def explain(error: msgspec.ValidationError) -> tuple[str | None, str]:
-    """Return the field (None: the reading as a whole) and the reason of a refusal, in the contract's words."""
-    message, _, path = str(error).partition(" - at `$")
-    field = path.rstrip("`").rpartition(".")[2] or None
-    for pattern, reason in _REASONS:
-        if match := re.match(pattern, message):
-            groups = match.groupdict()
-            limit = groups.get("limit")
-            if limit is not None:
-                groups["limit"] = "100000000" if 99_999_999 < float(limit) < 1e8 else f"{float(limit):.12g}"
-            return groups.get("field") or field, reason.format(**groups)
-    return field, message

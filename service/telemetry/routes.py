@@ -22,7 +22,7 @@ from service.errors import (
 from service.http.bodies import BodyReader
 from service.http.documentation import documented
 from service.http.request import AnyRequest
-from service.metrics.engine import Metrics
+from service.metrics.service_metrics import Metrics
 from service.telemetry.readings import (
     ID_FIELD,
     Batch,
