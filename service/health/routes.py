@@ -23,7 +23,7 @@ _GET = [HttpMethod.GET, HttpMethod.HEAD]
 
 
 class Health(Struct, frozen=True):
-    """State of the service; uptime in seconds."""
+    """Status of the service; uptime in seconds."""
 
     status: Annotated[str, Meta(description="ok or degraded")]
     database: Annotated[str, Meta(description="connected or disconnected")]

@@ -1,9 +1,9 @@
-"""Hot status: each answer is one SQL function over the latest readings."""
+"""Status of devices: each route calls one SQL function over the latest readings."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 from litestar import Router, get
 from litestar.params import QueryParameter
@@ -14,6 +14,8 @@ from service.database.pool import ReadPool
 from service.errors import NotFoundError
 from service.http.documentation import documented
 from service.http.request import MeterIdInPath, VehicleIdInPath
+
+D = TypeVar("D")
 
 Page = Annotated[int, QueryParameter(ge=1, le=1_000_000_000, description="Page, from 1")]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Devices a page")]
@@ -50,22 +52,21 @@ class VehicleStatus(Struct, frozen=True, rename="camel"):
     battery_temp_critical: Annotated[bool, Meta(description="Battery at or above the critical temperature")]
 
 
-class MeterPage(Struct, frozen=True):
+class DevicePage(Struct, Generic[D], frozen=True):
+    """A page of devices; `total` counts all, `pages` rounds up."""
+
+    data: Annotated[list[D], Meta(description="Devices of this page")]
+    total: Annotated[int, Meta(description="Devices in all")]
+    page: Annotated[int, Meta(description="This page, from 1")]
+    pages: Annotated[int, Meta(description="Pages in all")]
+
+
+class MeterPage(DevicePage[MeterStatus], frozen=True):
     """A page of meters; `total` counts all, `pages` rounds up."""
 
-    data: Annotated[list[MeterStatus], Meta(description="Devices of this page")]
-    total: Annotated[int, Meta(description="Devices in all")]
-    page: Annotated[int, Meta(description="This page, from 1")]
-    pages: Annotated[int, Meta(description="Pages in all")]
 
-
-class VehiclePage(Struct, frozen=True):
+class VehiclePage(DevicePage[VehicleStatus], frozen=True):
     """A page of vehicles; `total` counts all, `pages` rounds up."""
-
-    data: Annotated[list[VehicleStatus], Meta(description="Devices of this page")]
-    total: Annotated[int, Meta(description="Devices in all")]
-    page: Annotated[int, Meta(description="This page, from 1")]
-    pages: Annotated[int, Meta(description="Pages in all")]
 
 
 class Overview(Struct, frozen=True, rename="camel"):
