@@ -1,4 +1,4 @@
-"""The application: routes, lifespan, and what errors become."""
+"""The application: it wires settings, database, routes and lifespan together."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         # Guards of an application add up with those of its routes: no route can go around this one.
         guards=[guard.check] if guard else None,
         cors_config=_cors(settings),
-        # The document says so where a key is not needed.
+        # An empty requirement tells readers of the OpenAPI document that no key is needed.
         security=None if requires_keys(settings) else [{}],
         exception_handlers=problems.handlers(),
         middleware=[RequestMiddleware(metrics.requests)],

@@ -1,4 +1,4 @@
-"""Analytics: each answer is one SQL function."""
+"""Analytics: each route calls one SQL function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which vehicle charges at which meter, and when."""
+"""Mappings: they say which vehicle charges at a meter, and when."""
 
 from __future__ import annotations
 
