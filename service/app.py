@@ -92,7 +92,7 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
             analytics_router(pool, settings.fleet_cache_seconds),
             status_router(pool),
             health_router(pool, readiness),
-            metrics_router(metrics, database_gauges, is_open=settings.metrics_open),
+            metrics_router(metrics, database_gauges, is_open=settings.metrics_open == "on"),
             docs_assets_router(OPEN),
         ],
         lifespan=[lifespan],
