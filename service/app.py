@@ -11,7 +11,7 @@ from pathlib import Path
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
 
-from service.access.guard import make_guard
+from service.access.guard import assert_guarded, make_guard
 from service.access.policy import requires_keys
 from service.access.scope import OPEN
 from service.analytics.routes import analytics_router
@@ -96,8 +96,7 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
             docs_assets_router(OPEN),
         ],
         lifespan=[lifespan],
-        # Guards of an application add up with those of its routes: no route can go around this one.
-        guards=[guard.check] if guard else None,
+        before_request=guard.check if guard else None,
         cors_config=_cors(settings),
         # An empty requirement tells readers of the OpenAPI document that no key is needed.
         security=None if requires_keys(settings) else [{}],
@@ -107,6 +106,8 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         logging_config=None,
     )
     metrics.measure(app.routes)
+    if guard:
+        assert_guarded(app, guard)
     return app
 
 
