@@ -1,4 +1,4 @@
-"""What the service tells the database at its start: the settings that SQL shares, and the analyst's password."""
+"""Hands settings to the database when the service starts: those that SQL shares, and the password of the analyst."""
 
 from __future__ import annotations
 

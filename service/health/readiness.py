@@ -69,9 +69,9 @@ class Readiness:
         return None
 
     async def _schema_fits(self, connection: psycopg.AsyncConnection) -> bool:
-        """Return whether every migration that this service knows was applied, and once its functions were.
+        """Return whether the database has every migration of this service, and has or once had its functions.
 
-        A newer service may replace the functions while this one still runs: then they fit both.
+        A newer service may replace the functions while this one still runs; the new functions then serve both.
         """
         cursor = await connection.execute(
             "SELECT edition, functions, ARRAY(SELECT migration_id FROM migration.applied) FROM migration.state"

@@ -33,16 +33,16 @@ class Health(Struct, frozen=True):
 
 
 class State(Struct, frozen=True):
-    """One word on the service."""
+    """Liveness in one word."""
 
     status: Annotated[str, Meta(description="One word")]
 
 
 class Ready(Struct, frozen=True):
-    """Whether readings can be taken, and why not."""
+    """Readiness: whether the service can store readings, and why not."""
 
     status: Annotated[str, Meta(description="ready or unavailable")]
-    reason: Annotated[str | None, Meta(description="What keeps readings from being taken")] = None
+    reason: Annotated[str | None, Meta(description="Why the service cannot store readings")] = None
 
 
 class _Edition(Struct, frozen=True):
@@ -84,8 +84,12 @@ def health_router(pool: ReadPool, readiness: Readiness) -> Router:
     @route(
         "/health/ready",
         http_method=_GET,
-        summary="Readings can be taken (503 when not)",
-        responses={HTTP_503_SERVICE_UNAVAILABLE: ResponseSpec(Ready, description="They cannot, and why")},
+        summary="The service can store readings (503 when it cannot)",
+        responses={
+            HTTP_503_SERVICE_UNAVAILABLE: ResponseSpec(
+                Ready, description="The service cannot store readings; the reason says why"
+            )
+        },
         **OPEN,
     )
     async def ready() -> Response[Ready]:
