@@ -17,7 +17,7 @@ PIP_REQUIRE := $(PIP_INSTALL) --require-hashes -r
 
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@test -d $(VENV) || { echo "Making the Python environment in $(VENV)/"; python3 -m venv $(VENV); }
-	@echo "Installing the packages of requirements.txt (about 50 MB to download)"
+	@echo "Installing the $$(grep -c == requirements.txt) packages of requirements.txt"
 	@$(PIP_REQUIRE) requirements.txt
 	@$(PIP_INSTALL) --no-build-isolation -e .
 	@$(BIN)/python -m pip uninstall -qq --yes setuptools

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
-from editions import EDITIONS, OUTCOMES, REQUIRE_TIMESCALE
+from editions import EDITIONS, OUTCOMES, REQUIRE_TIMESCALE, other_pairs
 
 pytest_plugins = ["fix_databases", "fix_service", "fix_keys"]
 
@@ -22,7 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         metavar="MAJOR",
         help="test the timescale edition on this machine's PostgreSQL of that major version, such as 15 (default: in a "
-        "container where Docker runs, else on the newest PostgreSQL here that has TimescaleDB Community)",
+        "container where Docker runs, else on the newest PostgreSQL here that has TimescaleDB Community); the summary "
+        "names the pairs that are here and were not tested",
     )
 
 
@@ -56,6 +57,13 @@ def pytest_terminal_summary(
     for name, outcome in outcomes.items():
         if outcome.tested:
             terminalreporter.write_line(f"edition {name}: tested on {outcome.text}", green=True)
+    for pair in other_pairs(config):
+        terminalreporter.write_line(
+            f"NOT TESTED: PostgreSQL {pair.major} with TimescaleDB {pair.timescaledb}, which is here too "
+            f"(--postgres {pair.major} tests it)",
+            yellow=True,
+            bold=True,
+        )
     for name, outcome in outcomes.items():
         if not outcome.tested:
             terminalreporter.write_sep("!", red=True, bold=True)

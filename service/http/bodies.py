@@ -7,11 +7,10 @@ keep it busy for two seconds. zstandard's `stream_reader` does not report a body
 from __future__ import annotations
 
 import asyncio
+import sys
 import zlib
 from collections.abc import Callable
 from typing import Protocol
-
-import zstandard
 
 from service.errors import (
     InvalidRequestError,
@@ -22,11 +21,17 @@ from service.errors import (
 )
 from service.http.request import AnyRequest, headers_of
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_ARRIVING_BYTES = 4 * MAX_BODY_BYTES
 # Four bytes of zstd can stand for 128 KiB, so that this many bytes never become more than 16 MiB at once.
 _PIECE_BYTES = 512
 _MAX_MEMBERS = 1000
+_WINDOW_LOG = (MAX_BODY_BYTES - 1).bit_length()
 
 
 class BodyReader:
@@ -100,7 +105,7 @@ def _gzip() -> _Decompressor:
 
 
 def _zstd() -> _Decompressor:
-    return zstandard.ZstdDecompressor(max_window_size=MAX_BODY_BYTES).decompressobj()
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG})
 
 
 def _decompress(body: bytes, new_member: Callable[[], _Decompressor], encoding: str) -> bytes:
@@ -123,7 +128,7 @@ def _decompress(body: bytes, new_member: Callable[[], _Decompressor], encoding: 
                 piece = b""
                 if member.eof:
                     piece, member = member.unused_data, None
-    except (zlib.error, zstandard.ZstdError) as error:
+    except (zlib.error, zstd.ZstdError) as error:
         raise InvalidRequestError(f"body is not {encoding} data: {error}") from None
     if member is not None:
         raise InvalidRequestError(f"body is not complete {encoding} data")

@@ -32,6 +32,19 @@ def installation_of(edition: str, config: pytest.Config) -> Installation | None:
     return max(usable, key=lambda each: each.major, default=None)
 
 
+def other_pairs(config: pytest.Config) -> list[Installation]:
+    """Return this machine's other pairs of PostgreSQL and TimescaleDB, which a tested timescale edition was not on."""
+    outcome = config.stash[OUTCOMES].get("timescale")
+    if outcome is None or not outcome.tested:
+        return []
+    usable = [each for each in system_installations() if each.timescaledb]
+    return [
+        each
+        for each in usable
+        if f"PostgreSQL {each.major}." not in outcome.text or f"TimescaleDB {each.timescaledb}" not in outcome.text
+    ]
+
+
 def missing(edition: str, config: pytest.Config) -> str:
     """Say what installation_of() did not find."""
     if edition == "postgres":
