@@ -25,7 +25,7 @@ MAX_UNKNOWN = 10_000
 _POLL_SECONDS = 2.0
 _ANSWER_SECONDS = 5.0
 _FRESH_SECONDS = 10.0
-_CHANGES = "SELECT * FROM engine.find_keys('{}', %s)"
+_CHANGES = "SELECT * FROM engine.find_keys(%s)"
 
 
 @dataclass(slots=True)
