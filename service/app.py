@@ -1,4 +1,4 @@
-"""The application: routes, lifespan, and what errors become."""
+"""The application: it wires settings, database, routes and lifespan together."""
 
 from __future__ import annotations
 
@@ -10,42 +10,41 @@ from pathlib import Path
 
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
-from litestar.exceptions import HTTPException
 
 from service.access.guard import assert_guarded, make_guard
-from service.access.policy import asks_for_keys
+from service.access.policy import requires_keys
+from service.access.scope import OPEN
 from service.analytics.routes import analytics_router
-from service.database.maintenance import keep_up
-from service.database.pool import Database
-from service.errors import EngineError
+from service.database.maintenance import run_hourly_maintenance
+from service.database.pool import ReadPool
 from service.health.readiness import Readiness
 from service.health.routes import health_router
 from service.http.bodies import BodyReader
 from service.http.documentation import openapi_config
-from service.http.middleware import Watch
+from service.http.middleware import RequestMiddleware
 from service.http.pages import docs_assets_router
-from service.http.problems import Problems
+from service.http.problems import ProblemAnswers
 from service.mappings.routes import mappings_router
-from service.metrics.engine import Metrics
-from service.metrics.routes import Gauges, metrics_router
-from service.metrics.vitals import Vitals
+from service.metrics.database_gauges import DatabaseGauges
+from service.metrics.routes import metrics_router
+from service.metrics.service_metrics import Metrics
 from service.settings import Settings
 from service.status.routes import status_router
 from service.telemetry.copy import open_store
 from service.telemetry.routes import Ingest, telemetry_router
 from service.telemetry.writer import GroupCommitWriter
 
-_NOTE_SECONDS = 1.0
+_REFRESH_SECONDS = 1.0
 
 
 def create_app(settings: Settings, database_url: str, metrics_folder: Path | None = None) -> Litestar:
-    """Return the service on a migrated database; it connects when it starts and lets go when it stops.
+    """Return the service on a migrated database; it connects when it starts and disconnects when it stops.
 
-    Workers that share a folder tell of each other's metrics.
+    Workers that share a folder show each other's metrics.
     """
     metrics = Metrics(metrics_folder)
     timeout = settings.request_timeout_seconds
-    database = Database(
+    pool = ReadPool(
         settings.database_read_url or database_url,
         min_size=settings.db_pool_min,
         max_size=settings.db_pool_max,
@@ -62,49 +61,48 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
     bodies = BodyReader(timeout_seconds=timeout)
     ingest = Ingest(writer, bodies, timedelta(seconds=settings.max_clock_skew_seconds), metrics)
     readiness = Readiness(database_url, writer)
-    vitals = Vitals(database)
-    gauges = Gauges(metrics, database, writer, settings.ingest_queue_readings)
+    database_gauges = DatabaseGauges(pool)
+    _add_gauges(metrics, pool, writer, settings.ingest_queue_readings)
     guard = make_guard(settings, database_url)
-    problems = Problems(metrics)
+    problems = ProblemAnswers(metrics.problem)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        await database.open()
+        await pool.open()
         try:
             async with writer.running(), guard.running() if guard else nullcontext():
-                tasks = [asyncio.create_task(keep_up(database_url)), asyncio.create_task(_keep_noting(gauges))]
+                tasks = [
+                    asyncio.create_task(run_hourly_maintenance(database_url)),
+                    asyncio.create_task(_refresh_gauges(metrics)),
+                ]
                 try:
                     yield
                 finally:
                     for task in tasks:
                         task.cancel()
                     await readiness.close()
-                    await vitals.close()
+                    await database_gauges.close()
         finally:
-            await database.close()
+            await pool.close()
 
     app = Litestar(
         route_handlers=[
             telemetry_router(ingest),
-            mappings_router(database, bodies),
-            analytics_router(database, settings.fleet_cache_seconds),
-            status_router(database),
-            health_router(database, readiness),
-            metrics_router(metrics, gauges, vitals, is_open=settings.metrics_open),
-            docs_assets_router(),
+            mappings_router(pool, bodies),
+            analytics_router(pool, settings.fleet_cache_seconds),
+            status_router(pool),
+            health_router(pool, readiness),
+            metrics_router(metrics, database_gauges, is_open=settings.metrics_open == "on"),
+            docs_assets_router(OPEN),
         ],
         lifespan=[lifespan],
         before_request=guard.check if guard else None,
         cors_config=_cors(settings),
-        # The document says so where a key is not needed.
-        security=None if asks_for_keys(settings) else [{}],
-        exception_handlers={
-            EngineError: problems.of_engine,
-            HTTPException: problems.of_http,
-            Exception: problems.unexpected,
-        },
-        middleware=[Watch(metrics)],
-        openapi_config=openapi_config(),
+        # An empty requirement tells readers of the OpenAPI document that no key is needed.
+        security=None if requires_keys(settings) else [{}],
+        exception_handlers=problems.handlers(),
+        middleware=[RequestMiddleware(metrics.requests)],
+        openapi_config=openapi_config(OPEN),
         logging_config=None,
     )
     metrics.measure(app.routes)
@@ -113,10 +111,22 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
     return app
 
 
-async def _keep_noting(gauges: Gauges) -> None:
+def _add_gauges(metrics: Metrics, pool: ReadPool, writer: GroupCommitWriter, queue_limit: int) -> None:
+    metrics.gauge(
+        "ev_engine_queue_readings", "Readings that wait or are being committed", lambda: writer.pending_readings
+    )
+    metrics.gauge("ev_engine_queue_limit_readings", "Readings that may wait before more are shed", lambda: queue_limit)
+    metrics.gauge("ev_engine_ingest_connections", "Connections that commit readings", lambda: writer.connected)
+    name, text = "ev_engine_pool_connections", "Connections for questions, by state"
+    metrics.gauge(name, text, lambda: pool.use().idle, state="idle")
+    metrics.gauge(name, text, lambda: pool.use().used, state="used")
+    metrics.gauge("ev_engine_pool_waiting_requests", "Questions that wait for a connection", lambda: pool.use().waiting)
+
+
+async def _refresh_gauges(metrics: Metrics) -> None:
     while True:
-        gauges.note()
-        await asyncio.sleep(_NOTE_SECONDS)
+        metrics.refresh_gauges()
+        await asyncio.sleep(_REFRESH_SECONDS)
 
 
 def _cors(settings: Settings) -> CORSConfig | None:

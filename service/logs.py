@@ -1,4 +1,4 @@
-"""The log: lines for people on a terminal, JSON lines for machines, and no more of them than anybody can read."""
+"""The log: text on a terminal, JSON lines for machines, with a rate limit for repeated warnings."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ REQUEST_ID_HEADER = "X-Request-ID"
 _ID_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_.:+/=")
 _LONGEST_ID = 128
 _QUIET_SECONDS = 10.0
-# What a line may carry beside its message.
+# Fields of a request that a line may have beside its message.
 _EXTRAS = ("request_id", "method", "path", "status")
 
 
 def configure(settings: Settings) -> None:
-    """Send the process's log to stderr, as LOG_FORMAT says: JSON unless stderr is a terminal, by default."""
+    """Write the log of the process to stderr, as LOG_FORMAT says; `auto` writes JSON unless stderr is a terminal."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
-    # It tells of every statement; migrate() tells of every migration.
+    # yoyo logs every statement; migrate() logs every migration.
     logging.getLogger("yoyo").setLevel(logging.WARNING)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, process, and what else is known."""
+    """Formats a record as a JSON object: time, level, logger, message, process, and the fields of its request."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as JSON, its traceback in a field."""
+        """Return the record as one line of JSON; its traceback is a field."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
             "level": record.levelname.lower(),
@@ -49,7 +49,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people; a request's id stands at its end."""
+    """Formats a record as a line for people, with the id of its request at the end."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
@@ -61,17 +61,17 @@ class TextFormatter(logging.Formatter):
 
 
 def is_sane_id(sent: str) -> bool:
-    """Return whether a request's id can stand in a header and a log as it is."""
+    """Return whether the id of a request may appear unchanged in a header and in the log."""
     return 0 < len(sent) <= _LONGEST_ID and _ID_CHARACTERS.issuperset(sent)
 
 
 def request_id(sent: str | None) -> str:
-    """Return the id that the sender gave its request if it is sane, else a new one."""
+    """Return the id that the sender gave its request when it is sane, else a new id."""
     return sent if sent and is_sane_id(sent) else secrets.token_hex(8)
 
 
-class Flood:
-    """Tells of a flood of like problems by its first, and then by a count every ten seconds while it lasts."""
+class RateLimitedLogger:
+    """Logs the first of many similar warnings, and then their number every ten seconds while more arrive."""
 
     def __init__(self, log: logging.Logger, what: str) -> None:
         self._log = log
@@ -80,8 +80,8 @@ class Flood:
         self._latest = ""
         self._open = False
 
-    def tell(self, reason: str, extra: dict[str, object]) -> None:
-        """Log a problem, or count it when one like it was logged just before; needs a running event loop."""
+    def warning(self, reason: str, extra: dict[str, object]) -> None:
+        """Log a warning, or count it when one was logged less than ten seconds ago; needs a running event loop."""
         if self._open:
             self._held_back += 1
             self._latest = reason

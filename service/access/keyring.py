@@ -1,42 +1,36 @@
-"""The keys that this process knows: looked up when first seen, kept up to date by one small question."""
+"""The keys of the database, held in memory and kept up to date."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from time import monotonic
-from typing import TypeVar
 
-import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from service.access.limits import Bucket
-from service.access.secret import ID, fits, looks_right
-from service.database.pool import connect, cut_after
+from service.access.secret import ID, is_well_formed, matches
+from service.database.pool import cut_after, open_connection
+from service.database.reconnect import stay_connected
 from service.errors import DatabaseUnavailableError
 
 log = logging.getLogger(__name__)
 
-Entry = TypeVar("Entry")
-
-MAX_KNOWN = 100_000
 MAX_UNKNOWN = 10_000
-_ASK_SECONDS = 2.0
+_POLL_SECONDS = 2.0
 _ANSWER_SECONDS = 5.0
 _FRESH_SECONDS = 10.0
-_RECONNECT_SECONDS = 0.5
-_FIND = "SELECT * FROM engine.find_keys(%s, %s)"
+_CHANGES = "SELECT * FROM engine.find_keys(%s)"
 
 
 @dataclass(slots=True)
 class Key:
-    """A key as the database has it; `proven` is what somebody presented that has its hash."""
+    """A key as the database holds it; `proven` is the text of it that matched the hash."""
 
     id: str
     name: str
@@ -51,152 +45,140 @@ class Key:
     bucket: Bucket = field(default_factory=Bucket)
 
     def covers(self, device_id: str) -> bool:
-        """Return whether it may send this device's readings."""
+        """Return whether the key may send readings of this device."""
         if self.device_id is not None:
             return device_id == self.device_id
         return self.device_prefix is None or device_id.startswith(self.device_prefix)
 
 
 class Keyring:
-    """Finds keys by their id.
+    """Finds a key by its id.
 
-    A key stays known until the database says that it changed: every 2 s one question asks for changes, and with it go
-    the ids that wait to be looked up, however many. (Entries that simply expired would have to do so within 10 s, and a
-    device that reports once a minute would then never find its key known.) Without an answer for 10 s nothing is
-    known any more: DatabaseUnavailableError, not a refusal.
+    It holds every key that is not revoked, and asks for changes every 2 s, or at once when somebody presents a key that
+    it does not know: one question then serves all who wait. When the database has not answered for 10 s, no key counts
+    any more: the keyring raises DatabaseUnavailableError, and refuses nobody.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._known: OrderedDict[bytes, Key] = OrderedDict()
-        self._unknown: OrderedDict[bytes, None] = OrderedDict()
-        self._wanted: dict[bytes, asyncio.Future[bool]] = {}
-        self._asked = asyncio.Event()
+        self._keys: dict[bytes, Key] = {}
+        self._unknown: set[bytes] = set()
+        """Ids that the database did not have when it was asked last."""
         self._version = 0
         self._fresh_until = 0.0
+        self._asked = asyncio.Event()
+        self._next_answer: asyncio.Future[bool] | None = None
+        """Done when the next poll is: true, or false when the database did not answer."""
 
     def get(self, presented: bytes, now: float) -> Key | None:
         """Return the key when it is known and its secret is right, else None.
 
-        `now` is monotonic. Raises DatabaseUnavailableError when the key may have changed since it was looked up.
+        `now` is monotonic. Raises DatabaseUnavailableError when the key may have changed meanwhile.
         """
-        key = self._known.get(presented[ID])
+        key = self._keys.get(presented[ID])
         if key is None:
             return None
-        # The hash is taken once; after that two keys are compared, in constant time too and in a tenth of the time.
-        # It adds nothing to what the memory of a process holds that keys are sent to.
+        # The hash is computed once. Later the two texts are compared, which takes constant time too, but a tenth of it.
+        # Keeping the text is safe: whoever reads this memory reads the keys that clients send as well.
         if not compare_digest(presented, key.proven):
-            if not (looks_right(presented) and fits(presented, key.salt, key.hash)):
+            if not (is_well_formed(presented) and matches(presented, key.salt, key.hash)):
                 return None
             key.proven = presented
         if now > self._fresh_until:
-            raise _away()
+            raise _unreachable()
         return key
 
     async def look_up(self, presented: bytes) -> tuple[bool, Key | None]:
-        """Return whether the database had to be asked, and the key if it is good; raise DatabaseUnavailableError.
+        """Return whether the database had to be asked, and the key if it is valid; raise DatabaseUnavailableError.
 
-        It is asked for a known key that has another secret too: that may be a new one.
+        The database is also asked when a known key has another secret, which may be a new one.
         """
-        key_id = presented[ID]
-        if not looks_right(presented):
+        if not is_well_formed(presented):
             return False, None
-        asked = key_id not in self._unknown
-        if asked or monotonic() > self._fresh_until:
-            answer = self._wanted.get(key_id)
-            if answer is None:
-                answer = self._wanted[key_id] = asyncio.get_running_loop().create_future()
+        key_id = presented[ID]
+        must_ask = key_id not in self._unknown
+        if must_ask or monotonic() > self._fresh_until:
+            if self._next_answer is None:
+                self._next_answer = asyncio.get_running_loop().create_future()
                 self._asked.set()
-            # Shielded: others may wait for the same answer.
-            if not await asyncio.shield(answer):
-                raise _away()
-        return asked, self.get(presented, monotonic())
+            # One who goes away must not end what others wait for.
+            if not await asyncio.shield(self._next_answer):
+                raise _unreachable()
+            if key_id not in self._keys:
+                if len(self._unknown) >= MAX_UNKNOWN:
+                    self._unknown.clear()
+                self._unknown.add(key_id)
+        return must_ask, self.get(presented, monotonic())
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep what is known up to date until the block ends."""
-        task = asyncio.create_task(self._work())
+        """Keep the keys up to date until the block ends."""
+        task = asyncio.create_task(
+            stay_connected(
+                lambda: open_connection(self._url, _ANSWER_SECONDS),
+                self._poll,
+                on_failure=lambda _: self._settle(self._take_waiting(), False),
+                log=log,
+                lost="keys cannot be checked",
+                restored="keys can be checked again",
+            )
+        )
         try:
             yield
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            self._settle(self._take_wanted(), False)
+            self._settle(self._take_waiting(), False)
 
-    async def _work(self) -> None:
-        unreachable = False
+    async def _poll(self, connection: AsyncConnection) -> None:
+        await self._check_version(connection)
         while True:
-            wanted: dict[bytes, asyncio.Future[bool]] = {}
+            waiting = self._take_waiting()
+            answered = False
             try:
-                connection = await connect(self._url, _ANSWER_SECONDS)
-                async with connection:
-                    await self._begin(connection)
-                    if unreachable:
-                        log.info("keys can be checked again")
-                        unreachable = False
-                    while True:
-                        wanted = self._take_wanted()
-                        await self._ask(connection, wanted)
-                        self._settle(wanted, True)
-                        with contextlib.suppress(TimeoutError):
-                            await asyncio.wait_for(self._asked.wait(), _ASK_SECONDS)
-            except (DatabaseUnavailableError, psycopg.Error, OSError) as error:
-                if not unreachable:
-                    log.error("keys cannot be checked: %s", error)
-                    unreachable = True
-                self._settle(wanted | self._take_wanted(), False)
-                await asyncio.sleep(_RECONNECT_SECONDS)
+                await self._ask(connection)
+                answered = True
+            finally:
+                self._settle(waiting, answered)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), _POLL_SECONDS)
 
-    async def _begin(self, connection: AsyncConnection) -> None:
+    async def _check_version(self, connection: AsyncConnection) -> None:
+        """Forget every key when the database is another one than before, or an older state of it."""
         async with cut_after(connection, _ANSWER_SECONDS):
             row = await (await connection.execute("SELECT engine.key_version()")).fetchone()
         assert row is not None
-        if row[0] < self._version or not self._known:
-            # Another database than before, or an older state of it: what was known says nothing about it.
-            self._known.clear()
+        if row[0] < self._version:
+            self._keys.clear()
             self._unknown.clear()
-            self._version = row[0]
+            self._version = 0
 
-    async def _ask(self, connection: AsyncConnection, wanted: Collection[bytes]) -> None:
-        asked = monotonic()
+    async def _ask(self, connection: AsyncConnection) -> None:
+        asked_at = monotonic()
         async with cut_after(connection, _ANSWER_SECONDS), connection.cursor(row_factory=class_row(Key)) as cursor:
-            await cursor.execute(_FIND, ([key_id.decode() for key_id in wanted], self._version))
-            found = {key.id.encode(): key for key in await cursor.fetchall()}
-        for key_id in wanted:
-            if key_id not in found:
-                _put(self._unknown, key_id, None, MAX_UNKNOWN)
-        for key_id, key in found.items():
+            await cursor.execute(_CHANGES, [self._version])
+            changed = await cursor.fetchall()
+        for key in changed:
+            key_id = key.id.encode()
             self._version = max(self._version, key.version)
-            if key.revoked:
-                if self._known.pop(key_id, None) or key_id in wanted:
-                    _put(self._unknown, key_id, None, MAX_UNKNOWN)
-                continue
-            self._unknown.pop(key_id, None)
-            before = self._known.get(key_id)
+            self._unknown.discard(key_id)
+            before = self._keys.pop(key_id, None)
             if before is not None:
                 key.bucket = before.bucket
-            if before is not None or key_id in wanted:
-                _put(self._known, key_id, key, MAX_KNOWN)
-        self._fresh_until = asked + _FRESH_SECONDS
+            if not key.revoked:
+                self._keys[key_id] = key
+        self._fresh_until = asked_at + _FRESH_SECONDS
 
-    def _take_wanted(self) -> dict[bytes, asyncio.Future[bool]]:
-        wanted, self._wanted = self._wanted, {}
+    def _take_waiting(self) -> asyncio.Future[bool] | None:
+        waiting, self._next_answer = self._next_answer, None
         self._asked.clear()
-        return wanted
+        return waiting
 
-    def _settle(self, wanted: dict[bytes, asyncio.Future[bool]], answered: bool) -> None:
-        for answer in wanted.values():
-            if not answer.done():
-                answer.set_result(answered)
-
-
-def _away() -> DatabaseUnavailableError:
-    return DatabaseUnavailableError("the database is away, so that keys cannot be checked")
+    def _settle(self, waiting: asyncio.Future[bool] | None, answered: bool) -> None:
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answered)
 
 
-def _put(entries: OrderedDict[bytes, Entry], key_id: bytes, entry: Entry, most: int) -> None:
-    """Add an entry; the oldest one makes room."""
-    entries[key_id] = entry
-    if len(entries) > most:
-        entries.popitem(last=False)
+def _unreachable() -> DatabaseUnavailableError:
+    return DatabaseUnavailableError("the service cannot check keys, as it does not reach its database")

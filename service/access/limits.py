@@ -1,4 +1,4 @@
-"""How many requests a second: a token bucket for each key and each address, in a table that cannot grow without end."""
+"""Rate limits: a token bucket for each key and each address, in a table of bounded size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BURST_SECONDS = 5.0
 
 
 class Bucket:
-    """The tokens that somebody has left, as one number: the monotonic time at which they are all there again."""
+    """The tokens that a caller has left, as one number: the monotonic time at which the bucket is full again."""
 
     __slots__ = ("full_at",)
 
@@ -23,7 +23,7 @@ class Bucket:
 
 
 class Limit:
-    """`rate` requests a second from each key or each address; five seconds' worth of them, or one, at once."""
+    """Allows `rate` requests a second from each key or each address, and a burst of five seconds, or of one request."""
 
     def __init__(self, kind: str, rate: float) -> None:
         self._kind, self._rate = kind, rate
@@ -38,8 +38,8 @@ class Limit:
             raise self._limited(then - now - self._burst_seconds)
         bucket.full_at = then
 
-    def fine(self, bucket: Bucket, tokens: int, now: float) -> None:
-        """Take so many tokens out of a bucket, or all there are; `now` is monotonic."""
+    def penalize(self, bucket: Bucket, tokens: int, now: float) -> None:
+        """Take `tokens` out of a bucket, or all that it has; `now` is monotonic."""
         bucket.full_at = min(max(bucket.full_at, now) + tokens * self._cost_seconds, now + self._burst_seconds)
 
     def _limited(self, seconds: float) -> RateLimitedError:
@@ -56,14 +56,14 @@ class Limit:
 
 
 class Buckets:
-    """The buckets of callers known by name only; whoever was silent for longest makes room for others."""
+    """The buckets of addresses; a new one takes the place of the one that was silent for longest."""
 
     def __init__(self, most: int = MAX_BUCKETS) -> None:
         self._most = most
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def of(self, name: str) -> Bucket:
-        """Return the bucket of a name, a full one when it is new."""
+        """Return the bucket of an address; a new one is full."""
         bucket = self._buckets.get(name)
         if bucket is None:
             bucket = self._buckets[name] = Bucket()
@@ -75,8 +75,8 @@ class Buckets:
 
 
 @lru_cache(maxsize=MAX_BUCKETS)
-def counted_as(address: str) -> str | None:
-    """Return what an address is counted under: an IPv6 one under its /64, which is one customer's; None: loopback."""
+def rate_limit_key(address: str) -> str | None:
+    """Return the name of an address's bucket: for IPv6 its /64, which belongs to one customer; None for loopback."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a key may be for, and how a route says which it asks for."""
+"""Scopes of keys, and how a route names the one that it needs."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ class Scope(StrEnum):
     INGEST = "ingest"
     """Send readings."""
     READ = "read"
-    """Ask for status, analytics and mappings."""
+    """Read status, analytics and mappings."""
     ADMIN = "admin"
     """Change mappings."""
 
 
 OPEN: dict[str, Any] = {"opt": {"scope": None}}
-"""What a router or handler takes to be open to everybody."""
+"""Options of a router or handler that needs no key."""
 
 
 def needs(scope: Scope) -> dict[str, Any]:
-    """Return what a router or handler takes to ask for a key with a scope, and to say so in the OpenAPI document."""
+    """Return the options of a router or handler that needs a key with a scope; the OpenAPI document shows them."""
     return {"opt": {"scope": scope.value}, "security": [{"bearer": [scope.value]}, {"apiKey": [scope.value]}]}
 
 
 def scope_of(opt: dict[str, Any]) -> str | None:
-    """Return what a route asks for: what its options say, and admin when they say nothing; None: open."""
+    """Return the scope that a route needs: admin unless its options name another; None when it needs no key."""
     scope: str | None = opt.get("scope", "admin")
     return scope

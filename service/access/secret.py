@@ -1,4 +1,4 @@
-"""What a key looks like, and how its secret is kept and compared."""
+"""The text of a key, and how the service stores and compares its secret."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 _SALT_BYTES = 16
 _SECRET_BYTES = 32
 ID = slice(3, 15)
-"""Where the public part stands in a key."""
+"""The part of a key's text that is its public id."""
 _KEY = re.compile(rb"ev_[0-9a-f]{12}_[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Minted:
-    """A new key: `text` is shown once, `salt` and `hash` are stored."""
+    """A new key: its `text` is shown once, `salt` and `hash` are stored."""
 
     id: str
     text: str
@@ -33,17 +33,16 @@ def mint(key_id: str | None = None) -> Minted:
     return Minted(key_id, f"ev_{key_id}_{secret}", salt, _hash(salt, secret.encode()))
 
 
-def looks_right(presented: bytes) -> bool:
-    """Return whether this may be a key: only such a one is ever looked up."""
+def is_well_formed(presented: bytes) -> bool:
+    """Return whether a text has the form of a key."""
     return _KEY.fullmatch(presented) is not None
 
 
-def fits(presented: bytes, salt: bytes, expected: bytes) -> bool:
-    """Return whether the secret of a key has this hash, in a time that tells nothing about it."""
+def matches(presented: bytes, salt: bytes, expected: bytes) -> bool:
+    """Return whether the secret of a key has this hash, in constant time."""
     return hmac.compare_digest(_hash(salt, presented[16:]), expected)
 
 
 def _hash(salt: bytes, secret: bytes) -> bytes:
-    # 256 random bits cannot be guessed however fast they are tried: what makes hashing a password slow would only make
-    # every heartbeat slow.
+    # Nobody guesses 256 random bits, however fast the hash: a slow one, as for passwords, would only slow heartbeats.
     return hashlib.sha256(salt + secret).digest()

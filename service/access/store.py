@@ -1,4 +1,4 @@
-"""Keys as operators handle them: each call is one SQL function."""
+"""Keys as operators manage them; each method calls one SQL function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from psycopg.rows import class_row
 
 from service.access.scope import Scope
 from service.access.secret import Minted, mint
-from service.errors import DatabaseUnavailableError, InvalidRequestError, NotFoundError, SettingsError
+from service.database.failures import describe
+from service.database.session import open_session
+from service.errors import InvalidRequestError, NotFoundError, SettingsError
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class KeyEntry:
 
 
 class KeyStore:
-    """Makes, lists and ends keys over one connection."""
+    """Creates, lists, rotates and revokes keys over one connection."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
@@ -40,7 +42,7 @@ class KeyStore:
     def create(
         self, name: str, scopes: Sequence[Scope], device_id: str | None = None, device_prefix: str | None = None
     ) -> Minted:
-        """Return a new key, the only time that its secret is known; raise InvalidRequestError, naming what is wrong."""
+        """Create a key and return it with its secret, which is stored nowhere; raise InvalidRequestError."""
         minted = mint()
         chosen = [scope.value for scope in Scope if scope in scopes]
         try:
@@ -55,12 +57,12 @@ class KeyStore:
         return minted
 
     def all(self) -> list[KeyEntry]:
-        """Return every key, revoked ones too, oldest first."""
+        """Return every key, also revoked ones, oldest first."""
         with self._connection.cursor(row_factory=class_row(KeyEntry)) as cursor:
             return cursor.execute("SELECT * FROM engine.keys()").fetchall()
 
     def rotate(self, name: str) -> Minted:
-        """Return a key, found by name or id, with a new secret; raise NotFoundError when no good one is called that."""
+        """Give the key with this name or id a new secret and return it; raise NotFoundError when it does not exist."""
         (key_id,) = self._one(
             "SELECT id FROM engine.keys() WHERE %s IN (id, name) AND revoked_at IS NULL", name, name=name
         )
@@ -69,14 +71,14 @@ class KeyStore:
         return minted
 
     def revoke(self, name: str) -> str:
-        """End a key, found by name or id, and return its id; raise NotFoundError when no good one is called that."""
+        """Revoke the key with this name or id and return its id; raise NotFoundError when there is no such key."""
         key_id: str = self._one("SELECT engine.revoke_key(%s)", name, name=name)[0]
         return key_id
 
     def _one(self, query: Any, *arguments: Any, name: str) -> tuple[Any, ...]:
         row = self._connection.execute(query, arguments).fetchone()
         if row is None or row[0] is None:
-            raise NotFoundError(f"no key that is not revoked is called {name!r}: `ev-engine keys list` shows all")
+            raise NotFoundError(f"there is no key {name!r} that is not revoked: `ev-engine keys list` shows the keys")
         return tuple(row)
 
 
@@ -91,15 +93,14 @@ _REASONS = {
 
 @contextmanager
 def open_keys(url: str) -> Iterator[KeyStore]:
-    """Yield the keys in a database; raise DatabaseUnavailableError, SettingsError when this user may not see them."""
-    try:
-        with psycopg.connect(url, autocommit=True, options="-c timezone=UTC", connect_timeout=10) as connection:
-            yield KeyStore(connection)
-    except psycopg.OperationalError as error:
-        raise DatabaseUnavailableError(f"cannot connect to the database: {error}") from error
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise SettingsError(
-            f"this database user may not manage keys ({error.diag.message_primary}): connect as the database's owner"
-        ) from error
-    except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName) as error:
-        raise SettingsError("the database's schema is not up to date: run `ev-engine migrate`") from error
+    """Yield the keys in a database.
+
+    Raises what `open_session` raises, and SettingsError when this database user may not manage keys.
+    """
+    with open_session(url) as session:
+        try:
+            yield KeyStore(session)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise SettingsError(
+                f"this database user may not manage keys ({describe(error)}): connect as the database's owner"
+            ) from error

@@ -1,21 +1,20 @@
-"""Analytics: each answer is one SQL function."""
+"""Analytics: each route calls one SQL function."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from litestar import Router, get
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from service.access.scope import Scope, needs
-from service.database.pool import Database
+from service.database.pool import ReadPool
 from service.errors import NotFoundError
 from service.http.documentation import documented
 from service.http.request import VehicleIdInPath, utc_time
+from service.single_flight import SingleFlight
 
 Hours = Annotated[int, QueryParameter(ge=1, le=8760, description="Length of the period in hours")]
 End = Annotated[
@@ -80,31 +79,9 @@ class TrendHour(Struct, frozen=True, rename="camel"):
     avg_battery_temp: Annotated[float | None, Meta(description="Mean battery temperature in °C")]
 
 
-class Shared:
-    """Answers that many ask for at once: computed once, and good for `seconds` after they were."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._answers: dict[Any, asyncio.Task[Any]] = {}
-
-    async def get(self, key: Any, compute: Callable[[], Awaitable[Any]]) -> Any:
-        """Return the answer under `key`; `compute` runs unless one is under way or still good."""
-        task = self._answers.get(key)
-        if task is None:
-            task = self._answers[key] = asyncio.ensure_future(compute())
-            task.add_done_callback(lambda done: self._expire(key, done))
-        return await asyncio.shield(task)
-
-    def _expire(self, key: Any, task: asyncio.Task[Any]) -> None:
-        if task.cancelled() or task.exception() or not self._seconds:
-            self._answers.pop(key, None)
-        else:
-            asyncio.get_running_loop().call_later(self._seconds, self._answers.pop, key, None)
-
-
-def analytics_router(database: Database, cache_seconds: float) -> Router:
+def analytics_router(pool: ReadPool, cache_seconds: float) -> Router:
     """Return the analytics routes."""
-    fleet = Shared(cache_seconds)
+    fleet = SingleFlight[FleetEfficiency](cache_seconds)
 
     @get(
         "/performance/{vehicleId:str}",
@@ -119,7 +96,7 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
         hours: Hours = 24,
         end: End = None,
     ) -> Performance:
-        answer = await database.row(
+        answer = await pool.row(
             Performance,
             "SELECT * FROM vehicle_performance(%s, %s, %s, %s)",
             vehicle_id,
@@ -134,12 +111,11 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
     @get("/fleet/efficiency", operation_class=documented(400, 503), summary="Energy and efficiency of the fleet")
     async def fleet_efficiency(hours: Hours = 24, end: End = None) -> FleetEfficiency:
         async def compute() -> FleetEfficiency:
-            answer = await database.row(FleetEfficiency, "SELECT * FROM fleet_efficiency(%s, %s)", hours, utc_time(end))
+            answer = await pool.row(FleetEfficiency, "SELECT * FROM fleet_efficiency(%s, %s)", hours, utc_time(end))
             assert answer is not None
             return answer
 
-        answer: FleetEfficiency = await fleet.get((hours, end), compute)
-        return answer
+        return await fleet.get(compute, (hours, end))
 
     @get(
         "/trend/{vehicleId:str}",
@@ -147,9 +123,7 @@ def analytics_router(database: Database, cache_seconds: float) -> Router:
         summary="Energy, efficiency and battery temperature of a vehicle by the hour",
     )
     async def trend(vehicle_id: VehicleIdInPath, hours: Hours = 24, end: End = None) -> list[TrendHour]:
-        return await database.rows(
-            TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle_id, hours, utc_time(end)
-        )
+        return await pool.rows(TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle_id, hours, utc_time(end))
 
     return Router(
         "/v1/analytics",

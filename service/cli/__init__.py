@@ -23,14 +23,14 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--migrate/--no-migrate", "migrates", default=True, help="Bring the schema up to date first (default).")
+@click.option("--migrate/--no-migrate", "migrates", default=True, help="Migrate the schema first (default).")
 @clear_errors()
 def serve(migrates: bool) -> None:
-    """Run the service (and its private database when none is given) until Ctrl-C or SIGTERM."""
+    """Run the service, with a private database unless the settings name one, until Ctrl-C or SIGTERM."""
     from service.server import check_address, run
 
     settings = start()
-    check_address(settings)  # before a private database is made
+    check_address(settings)  # before a private database starts
     with open_database(settings) as database:
         log.info("%s", database.reason)
         run(settings, database.url, migrates=migrates)
@@ -39,7 +39,7 @@ def serve(migrates: bool) -> None:
 @main.command()
 @clear_errors()
 def migrate() -> None:
-    """Bring the database's schema up to date."""
+    """Migrate the schema of the database to this release."""
     from service.database.configure import apply_settings
     from service.database.migrate import migrate as migrate_database
 
@@ -52,10 +52,10 @@ def migrate() -> None:
 
 
 @main.command()
-@click.option("--all", "everything", is_flag=True, help="Undo every migration: the database is empty afterwards.")
+@click.option("--all", "everything", is_flag=True, help="Undo every migration, which leaves the database empty.")
 @clear_errors()
 def rollback(everything: bool) -> None:
-    """Undo the newest migration; the data it holds is lost."""
+    """Undo the newest migration and lose its data."""
     from service.database.migrate import rollback as rollback_database
 
     settings = start()
@@ -66,14 +66,14 @@ def rollback(everything: bool) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.option("--role", type=click.Choice(["analyst"]), help="Log in as this role: it reads, and can write nothing.")
+@click.option("--role", type=click.Choice(["analyst"]), help="Log in as this role, which can read but not write.")
 @click.argument("arguments", nargs=-1)
 @clear_errors()
 def psql(role: str | None, arguments: tuple[str, ...]) -> None:
     """Open psql on the service's database; further arguments go to psql."""
     settings = start()
     with open_database(settings) as database:
-        # A login of its own: what SET ROLE gives up, RESET ROLE takes back.
+        # The role logs in itself, as a session could undo SET ROLE with RESET ROLE.
         url = login_as(database.url, role) if role else database.url
         password = {"PGPASSWORD": settings.analyst_password} if role and settings.analyst_password else {}
         try:

@@ -1,4 +1,4 @@
-"""What the commands share: settings, the log, and errors as one line."""
+"""Helpers that all commands share: settings, the log, and errors as one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.settings import Settings
 
 
 def start() -> Settings:
-    """Return the settings from the environment, with the log going where they say."""
+    """Return the settings from the environment, and configure the log as they say."""
     settings = Settings.from_environment()
     logs.configure(settings)
     return settings
@@ -21,7 +21,7 @@ def start() -> Settings:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turn the engine's own errors into one line and exit status 1; a block, or a decorator of a command."""
+    """Print an error of the engine as one line and exit with status 1; use it as a block or as a decorator."""
     try:
         yield
     except EngineError as error:

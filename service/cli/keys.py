@@ -13,55 +13,53 @@ from service.access.scope import Scope
 from service.access.store import KeyEntry, KeyStore, open_keys
 from service.cli.console import clear_errors, start
 from service.database.location import open_database
+from service.operations.text import as_table
 
 log = logging.getLogger(__name__)
 
 
 @click.group()
 def keys() -> None:
-    """Make, list and end the keys that devices, dashboards and operators call the service with.
+    """Create, list, rotate and revoke the keys of devices, dashboards and operators.
 
-    Works whether the service runs or not. What is revoked or rotated ends within 10 seconds.
+    The commands work whether the service runs or not. A running service refuses a revoked or rotated key within 10 s.
     """
 
 
 @keys.command()
-@click.option("--name", required=True, help="What to call it; no other good key has that name.")
+@click.option("--name", required=True, help="Name of the key; no other key that is not revoked has it.")
 @click.option(
     "--scope",
     "scopes",
     type=click.Choice([scope.value for scope in Scope]),
     multiple=True,
     required=True,
-    help="ingest: send readings; read: status, analytics, mappings; admin: change mappings. May be repeated; none "
-    "implies another.",
+    help="ingest: send readings; read: status, analytics, mappings; admin: change mappings. Repeat the option for "
+    "several scopes; none implies another.",
 )
-@click.option("--device", metavar="ID", help="It may send the readings of this device alone (scope ingest only).")
-@click.option("--prefix", metavar="TEXT", help="... of devices whose ids begin like this.")
+@click.option("--device", metavar="ID", help="Allow readings of this device only (scope ingest).")
+@click.option("--prefix", metavar="TEXT", help="Allow readings of devices whose ids begin so only (scope ingest).")
 def create(name: str, scopes: tuple[str, ...], device: str | None, prefix: str | None) -> None:
-    """Make a key; it is the last word printed, and shown this once."""
+    """Create a key. The last word of the output is the key, which is shown this once."""
     with _opened() as store:
         minted = store.create(name, [Scope(scope) for scope in scopes], device, prefix)
     click.echo(f"Key {name} ({', '.join(dict.fromkeys(scopes))}), shown this once:\n{minted.text}")
 
 
 @keys.command("list")
-@click.option("--all", "everything", is_flag=True, help="Revoked keys too.")
+@click.option("--all", "everything", is_flag=True, help="List revoked keys, too.")
 def list_(everything: bool) -> None:
-    """List the keys: name, id, scopes, devices, when made, rotated and revoked (UTC); no secrets."""
+    """List the keys without their secrets: name, id, scopes, devices, and when they were created, rotated, revoked."""
     with _opened() as store:
         entries = [entry for entry in store.all() if everything or entry.revoked_at is None]
-    heads = ("NAME", "ID", "SCOPES", "DEVICES", "CREATED", "ROTATED", "REVOKED")
-    rows = [heads, *map(_cells, entries)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    headings = ("NAME", "ID", "SCOPES", "DEVICES", "CREATED", "ROTATED", "REVOKED")
+    click.echo(as_table(headings, list(map(_cells, entries))))
 
 
 @keys.command()
 @click.argument("name")
 def revoke(name: str) -> None:
-    """End the key with this name or id."""
+    """Revoke the key with this name or id."""
     with _opened() as store:
         key_id = store.revoke(name)
     click.echo(f"Key {name} (id {key_id}) is revoked; running services refuse it within 10 s.")
@@ -70,9 +68,10 @@ def revoke(name: str) -> None:
 @keys.command()
 @click.argument("name")
 def rotate(name: str) -> None:
-    """Give the key with this name or id a new secret; the new key is the last word printed, shown this once.
+    """Give the key with this name or id a new secret. The last word of the output is the key, which is shown this once.
 
-    The old one ends within 10 s. Where both must work for a while, make a second key and revoke the first later.
+    A running service refuses the old key within 10 s. When both must work for a while, create a second key and revoke
+    the first later.
     """
     with _opened() as store:
         minted = store.rotate(name)

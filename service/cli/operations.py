@@ -27,7 +27,7 @@ def _database() -> Iterator[str]:
 @click.command()
 @clear_errors()
 def retention() -> None:
-    """Show how long everything is kept, its size and its oldest row."""
+    """Show the retention, the size and the oldest row of every relation."""
     from service.operations.retention import report
 
     with _database() as url:
@@ -37,12 +37,12 @@ def retention() -> None:
 @click.command("retention-set")
 @click.argument("relation", metavar="TABLE")
 @click.argument("period", metavar="KEEP")
-@click.option("--dry-run", is_flag=True, help="Change nothing: tell what would be dropped.")
+@click.option("--dry-run", is_flag=True, help="Change nothing, and show what the command would drop.")
 @clear_errors()
 def retention_set(relation: str, period: str, dry_run: bool) -> None:
-    """Keep the rows of TABLE for KEEP ('90 days', '2 years', forever) and drop what is older.
+    """Keep the rows of TABLE for KEEP ('90 days', '2 years', forever) and drop older rows.
 
-    Refused when rollups would lose data. Readings older than that are refused at once.
+    The command refuses a KEEP that would lose data of rollups. The service refuses older readings from then on.
     """
     from service.operations.retention import keep
 
@@ -65,7 +65,7 @@ def columnstore_set(after: str) -> None:
 @clear_errors()
 def jobs() -> None:
     """Show every background job of the database: its last run, its next run and its failures."""
-    from service.operations.retention import policies as show
+    from service.operations.retention import jobs as show
 
     with _database() as url:
         click.echo(show(url))
@@ -75,7 +75,7 @@ def jobs() -> None:
 @click.argument("file", type=_FILE)
 @clear_errors()
 def backup(file: Path) -> None:
-    """Write the database to FILE, while the service runs, and what is in it to FILE.manifest.json."""
+    """Write the database to FILE and a summary of its content to FILE.manifest.json; the service may run meanwhile."""
     from service.operations.backup import back_up
 
     with _database() as url:
@@ -86,7 +86,7 @@ def backup(file: Path) -> None:
 @click.argument("file", type=_FILE)
 @clear_errors()
 def restore(file: Path) -> None:
-    """Make an empty database what the backup FILE holds, and compare the two."""
+    """Restore the backup FILE into an empty database, and compare the two."""
     from service.operations.backup import restore as restore_database
 
     with _database() as url:

@@ -162,9 +162,9 @@ def simulate(
     console = Console()
     try:
         if replay is not None:
-            fine = run_replay(options, replay, day.date() if day else None, days, console)
+            passed = run_replay(options, replay, day.date() if day else None, days, console)
         else:
-            fine = run_fleet(options, console)
+            passed = run_fleet(options, console)
     except EngineError as error:
         raise click.ClickException(str(error)) from None
-    sys.exit(0 if fine else 1)
+    sys.exit(0 if passed else 1)

@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Account:
-    """The user that the server runs as: oneself, except that PostgreSQL refuses to run as root."""
+    """The user that the server runs as: the current user, or another one for root, as PostgreSQL refuses root."""
 
     uid: int
     gid: int
 
     def process_options(self) -> dict[str, Any]:
-        """Return what makes a subprocess run as this user, without anything of our own environment."""
+        """Return the options that run a subprocess as this user, with few variables of the environment."""
         kept = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
         environment = {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}
         options: dict[str, Any] = {"cwd": "/", "stdin": subprocess.DEVNULL, "env": environment}
@@ -34,13 +34,13 @@ class Account:
             options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
         return options
 
-    def own(self, path: Path) -> None:
-        """Give it a path that we made."""
+    def chown(self, path: Path) -> None:
+        """Make this user the owner of a path; only root can."""
         if os.geteuid() == 0:
             os.chown(path, self.uid, self.gid)
 
-    def let_in(self, path: Path) -> None:
-        """Let it pass through the folders above path; as root they may well be closed to it."""
+    def grant_traverse(self, path: Path) -> None:
+        """Let this user pass through the folders above a path, which may be closed to it when root made them."""
         if os.geteuid() != 0:
             return
         for folder in reversed(path.parents):
@@ -50,8 +50,8 @@ class Account:
                 folder.chmod(S_IMODE(status.st_mode) | bit)
                 log.warning("%s: let the database's user pass through (chmod +x for it, not to read)", folder)
 
-    def let_read_wheel(self, root: Path) -> None:
-        """Let it read the wheel's PostgreSQL, which root's umask may have closed to it, and the libraries of that."""
+    def grant_wheel(self, root: Path) -> None:
+        """Let this user read the wheel's PostgreSQL and its libraries, which the umask of root may have closed."""
         if os.geteuid() != 0 or (root / "bin" / "postgres").stat().st_mode & 0o005 == 0o005:
             return
         log.warning("%s: let the database's user read it (chmod o+rX)", root)
@@ -60,13 +60,13 @@ class Account:
 
 
 def owner_of(path: Path) -> Account:
-    """Return whose a path is."""
+    """Return the owner of a path."""
     status = path.stat()
     return Account(status.st_uid, status.st_gid)
 
 
 def account_of_servers() -> Account:
-    """Return the user for a new server; as root, make one when there is none."""
+    """Return the user for a new server; root creates the user when it does not exist."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
     for name in ("postgres", "ev-engine"):

@@ -130,15 +130,15 @@ class Cluster:
         for half in self.data_dir.glob(f".{self.path.name}.*"):
             shutil.rmtree(half, ignore_errors=True)
         account = owner_of(self.path) if self.path.exists() else account_of_servers()
-        account.let_in(self.path)
-        account.let_in(self.installation.bindir / "postgres")
+        account.grant_traverse(self.path)
+        account.grant_traverse(self.installation.bindir / "postgres")
         if self.installation.origin == "wheel":
-            account.let_read_wheel(self.installation.bindir.parent)
+            account.grant_wheel(self.installation.bindir.parent)
         if self.path.exists():
             return account
         log.info("making the database in %s", self.path)
         half = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.data_dir))
-        account.own(half)
+        account.chown(half)
         for locale in ("C.UTF-8", "C"):
             done = subprocess.run(
                 [
@@ -185,7 +185,7 @@ class Cluster:
         # Beside it and moved in: as root, never write through a name that the server's user controls.
         draft = self.data_dir / f".{self.path.name}-{name}"
         draft.write_bytes(os.fsencode(text))
-        account.own(draft)
+        account.chown(draft)
         draft.replace(self.path / name)
 
     def _make_sockets(self, account: Account) -> Path:
@@ -197,13 +197,13 @@ class Cluster:
             folder = Path("/tmp", folder.name)  # noqa: S108  # nosec B108
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-            account.own(folder)
+            account.chown(folder)
         status = folder.lstat()
         if not S_ISDIR(status.st_mode) or status.st_uid != account.uid or status.st_mode & 0o077:
             raise DatabaseUnavailableError(
                 f"{folder} is not a private folder of the database's user: remove it, or set TMPDIR"
             )
-        account.let_in(folder)
+        account.grant_traverse(folder)
         self.sockets = folder
         return folder
 

@@ -1,7 +1,8 @@
-"""What the service tells the database at its start: the settings that SQL shares, and the analyst's password."""
+"""Hands settings to the database when the service starts: those that SQL shares, and the password of the analyst."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -18,13 +19,18 @@ def apply_settings(url: str, settings: Settings) -> None:
         connection.execute(
             "SELECT engine.apply_settings(%s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::text)",
             [
-                settings.efficiency_excellent,
-                settings.efficiency_warning,
-                settings.efficiency_critical,
-                settings.battery_temp_warning,
-                settings.battery_temp_critical,
-                settings.voltage_min,
-                settings.voltage_max,
+                *map(
+                    _as_typed,
+                    (
+                        settings.efficiency_excellent,
+                        settings.efficiency_warning,
+                        settings.efficiency_critical,
+                        settings.battery_temp_warning,
+                        settings.battery_temp_critical,
+                        settings.voltage_min,
+                        settings.voltage_max,
+                    ),
+                ),
                 settings.offline_after_seconds,
                 settings.fleet_timezone,
             ],
@@ -47,3 +53,8 @@ def set_analyst_password(connection: Connection[Any], password: str) -> None:
             "ANALYST_PASSWORD is not usable: the database's user may not give role analyst a password; "
             "unset it, and have an administrator do that"
         ) from None
+
+
+def _as_typed(value: float) -> Decimal:
+    """Return a threshold as the environment wrote it: 0.85 is less than that in binary."""
+    return Decimal(f"{value:.15g}")

@@ -42,7 +42,7 @@ class Installation:
         return f"{self.origin}-{self.major}{edition}"
 
 
-def choose(settings: Settings) -> tuple[Installation, str]:
+def choose_installation(settings: Settings) -> tuple[Installation, str]:
     """Return the installation to use and why; raise DatabaseUnavailableError when the one asked for is not here."""
     forced, data_dir = settings.embedded_postgres, settings.data_dir
     if forced != "wheel":

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from service.database.cluster import Cluster
-from service.database.installation import choose
+from service.database.installation import choose_installation
 from service.errors import DatabaseUnavailableError
 from service.settings import Settings
 
@@ -37,7 +37,7 @@ def open_database(settings: Settings) -> Iterator[DatabaseLocation]:
         return
     with ExitStack() as stack:
         try:
-            installation, why = choose(settings)
+            installation, why = choose_installation(settings)
             cluster = Cluster(settings.data_dir.resolve(), installation)
             state = stack.enter_context(cluster.running())
             cluster.prepare_database(settings.db_name)

@@ -12,10 +12,11 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
+from service.database.failures import cannot_connect, describe
 from service.database.installation import OLDEST_TIMESCALEDB
 from service.database.templates import render
 from service.database.yoyo_backend import apply_migrations, undo_migrations
-from service.errors import DatabaseUnavailableError, SettingsError
+from service.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def connect(url: str) -> Connection[Any]:
     try:
         return psycopg.connect(url, autocommit=True, options=_OPTIONS, connect_timeout=10)
     except psycopg.OperationalError as error:
-        raise DatabaseUnavailableError(f"cannot connect to the database: {error}") from None
+        raise cannot_connect(error) from error
 
 
 @contextmanager
@@ -68,7 +69,7 @@ def _may_change_schema() -> Iterator[None]:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
         raise SettingsError(
-            f"this database user may not change the schema ({error.diag.message_primary}): run `ev-engine migrate` as "
+            f"this database user may not change the schema ({describe(error)}): run `ev-engine migrate` as "
             "the owner of the database, who may CREATE ROLE, and the service with `ev-engine serve --no-migrate`"
         ) from error
 

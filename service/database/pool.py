@@ -1,4 +1,4 @@
-"""Connections: how they are made, pooled and what their failures mean."""
+"""Connections of the service: how it opens them, and the pool that answers questions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 from psycopg.types.numeric import FloatLoader
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from service.errors import DatabaseUnavailableError, InvalidRequestError
+from service.database.failures import of_question, unavailable
 
 T = TypeVar("T")
 
@@ -24,12 +24,6 @@ _CONNECT_SECONDS = 5
 _CHECK_SECONDS = 1.0
 # The service acts as a role that cannot change the schema (db/functions/roles.sql), whoever it connects as.
 SERVICE_ROLE = "ev_engine"
-
-
-def unavailable(error: Exception) -> DatabaseUnavailableError:
-    """Return a database failure as the error that tells the sender to come back later."""
-    text = str(error).strip().splitlines()
-    return DatabaseUnavailableError(text[0] if text else type(error).__name__)
 
 
 def _options(timeout_seconds: float) -> dict[str, Any]:
@@ -52,11 +46,20 @@ async def connect(url: str, timeout_seconds: float) -> AsyncConnection:
 
 
 @contextlib.asynccontextmanager
-async def cut_after(connection: AsyncConnection, seconds: float) -> AsyncIterator[None]:
-    """Cut the connection when its server has not answered in time.
+async def open_connection(url: str, timeout_seconds: float) -> AsyncIterator[AsyncConnection]:
+    """Connect as `connect` does, and close the connection when the block ends."""
+    connection = await connect(url, timeout_seconds)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
-    A server that hangs answers no cancel request either, so waiting for one would hang too; the cut ends the wait with
-    an OperationalError.
+
+@contextlib.asynccontextmanager
+async def cut_after(connection: AsyncConnection, seconds: float) -> AsyncIterator[None]:
+    """Shut the connection down when the block takes longer than `seconds`; what waits then fails.
+
+    A server that hangs does not answer a cancel request either, so only this ends the wait, with an OperationalError.
     """
 
     def cut() -> None:
@@ -79,27 +82,27 @@ async def _check(connection: AsyncConnection) -> None:
 
 
 async def _configure(connection: AsyncConnection) -> None:
-    # Answers carry JSON numbers; every numeric that the functions return has at most 15 significant digits.
+    # Answers hold JSON numbers. A numeric of the functions has at most 15 significant digits: a float holds them all.
     connection.adapters.register_loader("numeric", FloatLoader)
 
 
-# The pool tells of every attempt to reconnect; ingest says once when the database is away and when it is back.
+# The pool logs every attempt to reconnect. The writer logs an outage once, and its end.
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
 class PoolUse:
-    """How busy a pool is."""
+    """Connections of a pool by state, and the questions that wait for one."""
 
     idle: int
     used: int
     waiting: int
 
 
-class Database:
-    """A pool of connections for questions: each is one call of a SQL function.
+class ReadPool:
+    """A pool of connections for questions, each of which calls one SQL function.
 
-    No question takes longer than `timeout_seconds`, and a second more when the server hangs.
+    A question takes `timeout_seconds` at most, and a second more when the server hangs.
     """
 
     def __init__(self, url: str, *, min_size: int, max_size: int, timeout_seconds: float) -> None:
@@ -118,23 +121,24 @@ class Database:
         )
 
     async def open(self) -> None:
-        """Start connecting; does not wait for the database."""
+        """Start to connect; do not wait for the database."""
         await self._pool.open(wait=False)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.close()
 
-    def pool_use(self) -> PoolUse:
-        """Return how many connections are idle and in use, and how many questions wait for one."""
+    def use(self) -> PoolUse:
+        """Return how busy the pool is."""
         stats = self._pool.get_stats()
         idle = stats.get("pool_available", 0)
         return PoolUse(idle, stats.get("pool_size", 0) - idle, stats.get("requests_waiting", 0))
 
     async def rows(self, kind: type[T], query: LiteralString, *arguments: Any) -> list[T]:
-        """Return the rows of a query as `kind`.
+        """Return the rows of a query, each as a `kind`.
 
-        Raises InvalidRequestError when an argument cannot be used, DatabaseUnavailableError otherwise.
+        Raises InvalidRequestError for an argument that the database refuses, DatabaseUnavailableError when there is no
+        answer.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_seconds
@@ -146,15 +150,10 @@ class Database:
             ):
                 await cursor.execute(query, arguments)
                 return await cursor.fetchall()
-        except psycopg.errors.InvalidParameterValue as error:
-            raise InvalidRequestError(error.diag.message_primary or "is not valid") from None
-        except psycopg.DataError as error:
-            # A NUL in an id, a period beyond the edge of time: no question that could have an answer.
-            raise InvalidRequestError(str(error).strip().splitlines()[0]) from None
         except (psycopg.Error, PoolTimeout, OSError) as error:
-            raise unavailable(error) from error
+            raise of_question(error) from error
 
     async def row(self, kind: type[T], query: LiteralString, *arguments: Any) -> T | None:
-        """Return the first row of a query as `kind`, or None; raises as `rows` does."""
+        """Return the first row of a query as a `kind`, or None; raise what `rows` raises."""
         rows = await self.rows(kind, query, *arguments)
         return rows[0] if rows else None

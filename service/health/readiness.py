@@ -1,4 +1,4 @@
-"""Can readings be taken? Found out by writing, not by asking."""
+"""Readiness: whether the service can store readings, found by a write and not only by a question."""
 
 from __future__ import annotations
 
@@ -9,56 +9,46 @@ import time
 
 import psycopg
 
+from service.database.failures import unavailable
 from service.database.migrate import functions_checksum, known_migrations
 from service.database.pool import connect, cut_after
-from service.errors import DatabaseUnavailableError
+from service.errors import DatabaseUnavailableError, SchemaOutdatedError
+from service.single_flight import SingleFlight
 from service.telemetry.writer import GroupCommitWriter
 
 log = logging.getLogger(__name__)
 
 _WRITE_EVERY_SECONDS = 1.0
 _PROBE_SECONDS = 2.0
-_OLD = "the database's schema is older than this service: run make migrate"
 
 
 class Readiness:
-    """Knows whether readings can be taken.
+    """Probes whether the service can store readings.
 
-    Who asks while a probe is under way shares it. Each asks the database, and writes unless that went well just before.
+    All who ask while a probe is under way share it. A probe asks the database, and writes to it unless it did so within
+    the last second.
     """
 
     def __init__(self, url: str, writer: GroupCommitWriter) -> None:
         self._url, self._writer = url, writer
-        self._probing: asyncio.Task[str | None] | None = None
+        self._flight = SingleFlight[str | None]()
         self._written_at = -math.inf
         self._schema_seen = False
-        self._was: str | None = None
+        self._last_reason: str | None = None
 
-    async def obstacle(self) -> str | None:
-        """Return what keeps readings from being taken, None when nothing does; each change is logged."""
-        found = await self._obstacle()
-        if found and not self._was:
-            log.warning("not ready: %s", found)
-        elif self._was and not found:
+    async def unready_reason(self) -> str | None:
+        """Return why the service cannot store readings, None when it can; log each change."""
+        reason = await self._flight.get(self._probe) if self._writer.accepting else self._writer.unready_reason
+        if reason and not self._last_reason:
+            log.warning("not ready: %s", reason)
+        elif self._last_reason and not reason:
             log.info("ready again")
-        self._was = found
-        return found
+        self._last_reason = reason
+        return reason
 
     async def close(self) -> None:
-        """End a probe under way."""
-        if self._probing is not None:
-            self._probing.cancel()
-            await asyncio.wait([self._probing])
-
-    async def _obstacle(self) -> str | None:
-        if not self._writer.accepting:
-            return self._writer.trouble
-        if self._probing is None or self._probing.done():
-            self._probing = asyncio.create_task(self._probe())
-        # Others may wait for the same probe: one that goes away must not end it.
-        probing = self._probing
-        await asyncio.wait([probing])
-        return probing.result()
+        """Cancel a probe under way."""
+        await self._flight.close()
 
     async def _probe(self) -> str | None:
         try:
@@ -66,22 +56,22 @@ class Readiness:
                 connection = await connect(self._url, _PROBE_SECONDS)
             async with connection, cut_after(connection, _PROBE_SECONDS):
                 if not await self._schema_fits(connection):
-                    return _OLD
+                    return str(SchemaOutdatedError())
                 if time.monotonic() > self._written_at + _WRITE_EVERY_SECONDS:
                     await connection.execute("SELECT engine.probe_writing()")
                     self._written_at = time.monotonic()
         except TimeoutError:
-            return f"the database did not let us in within {_PROBE_SECONDS:g} s"
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
-            return _OLD
-        except (DatabaseUnavailableError, psycopg.Error, OSError) as error:
-            return str(error).strip().partition("\n")[0] or type(error).__name__
+            return f"the database did not accept a connection within {_PROBE_SECONDS:g} s"
+        except DatabaseUnavailableError as error:
+            return str(error)
+        except (psycopg.Error, OSError) as error:
+            return str(unavailable(error))
         return None
 
     async def _schema_fits(self, connection: psycopg.AsyncConnection) -> bool:
-        """Return whether every migration that this service knows was applied, and once its functions were.
+        """Return whether the database has every migration of this service, and has or once had its functions.
 
-        A newer service may replace the functions while this one still runs: then they fit both.
+        A newer service may replace the functions while this one still runs; the new functions then serve both.
         """
         cursor = await connection.execute(
             "SELECT edition, functions, ARRAY(SELECT migration_id FROM migration.applied) FROM migration.state"

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, and what is it."""
+"""Status, liveness and readiness."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from service import __version__
 from service.access.scope import OPEN, Scope, needs
-from service.database.pool import Database
+from service.database.pool import ReadPool
 from service.errors import DatabaseUnavailableError
 from service.health.readiness import Readiness
 from service.http.documentation import documented
@@ -23,7 +23,7 @@ _GET = [HttpMethod.GET, HttpMethod.HEAD]
 
 
 class Health(Struct, frozen=True):
-    """State of the service; uptime in seconds."""
+    """Status of the service; uptime in seconds."""
 
     status: Annotated[str, Meta(description="ok or degraded")]
     database: Annotated[str, Meta(description="connected or disconnected")]
@@ -33,29 +33,29 @@ class Health(Struct, frozen=True):
 
 
 class State(Struct, frozen=True):
-    """One word on the service."""
+    """Liveness in one word."""
 
     status: Annotated[str, Meta(description="One word")]
 
 
 class Ready(Struct, frozen=True):
-    """Whether readings can be taken, and why not."""
+    """Readiness: whether the service can store readings, and why not."""
 
     status: Annotated[str, Meta(description="ready or unavailable")]
-    reason: Annotated[str | None, Meta(description="What keeps readings from being taken")] = None
+    reason: Annotated[str | None, Meta(description="Why the service cannot store readings")] = None
 
 
 class _Edition(Struct, frozen=True):
     edition: str
 
 
-def health_router(database: Database, readiness: Readiness) -> Router:
+def health_router(pool: ReadPool, readiness: Readiness) -> Router:
     """Return the health routes."""
     started = time.monotonic()
 
     async def database_answers() -> bool:
         try:
-            await database.row(_Edition, "SELECT engine.edition() AS edition")
+            await pool.row(_Edition, "SELECT engine.edition() AS edition")
         except DatabaseUnavailableError:
             return False
         return True
@@ -84,16 +84,20 @@ def health_router(database: Database, readiness: Readiness) -> Router:
     @route(
         "/health/ready",
         http_method=_GET,
-        summary="Readings can be taken (503 when not)",
-        responses={HTTP_503_SERVICE_UNAVAILABLE: ResponseSpec(Ready, description="They cannot, and why")},
+        summary="The service can store readings (503 when it cannot)",
+        responses={
+            HTTP_503_SERVICE_UNAVAILABLE: ResponseSpec(
+                Ready, description="The service cannot store readings; the reason says why"
+            )
+        },
         **OPEN,
     )
     async def ready() -> Response[Ready]:
-        obstacle = await readiness.obstacle()
-        if obstacle is None:
+        reason = await readiness.unready_reason()
+        if reason is None:
             return Response(Ready("ready"), status_code=HTTP_200_OK)
         return Response(
-            Ready("unavailable", obstacle), status_code=HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "1"}
+            Ready("unavailable", reason), status_code=HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "1"}
         )
 
     return Router("/", route_handlers=[health, live, ready], tags=["Health"])

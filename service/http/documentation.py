@@ -1,4 +1,4 @@
-"""The OpenAPI document."""
+"""The OpenAPI document, made from the routes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, Operation, RequestBody, SecurityScheme
 
 from service import __version__
-from service.access.scope import OPEN
+from service.errors import MEANINGS
 from service.http.pages import STATIC_PATH, secure_page
 from service.http.problems import Problem
 
@@ -46,30 +46,18 @@ _EXAMPLES: dict[str, Any] = {
 }
 
 _KEYS = (
-    "Made with `ev-engine keys create`. An operation names the scope that its key must have; none is asked for where "
+    "`ev-engine keys create` creates keys. An operation names the scope that its key must have. No key is needed where "
     "the service listens to its own machine only, or runs with AUTH=off."
 )
-
-_PROBLEMS = {
-    400: "The request breaks a rule; the problem names the field and the reason",
-    401: "No key, or one that is not good (only where keys are asked for)",
-    403: "The key is for other scopes or devices",
-    404: "Not known",
-    408: "The body did not arrive in time",
-    413: "More than 16 MiB or 50,000 readings",
-    415: "Unknown Content-Encoding",
-    429: "More requests than one key or address may send; come back after Retry-After seconds",
-    503: "Overloaded, or the database is away; come back after Retry-After seconds",
-}
 
 _GUARD_PROBLEMS = (401, 403, 429)
 
 
 def _schema(kind: Any) -> dict[str, Any]:
-    """Return the JSON schema of a struct or a union, every definition in its place.
+    """Return the JSON schema of a struct or a union, with every definition inline.
 
-    The framework fills the document's components from handler signatures alone; bodies that a route reads by itself
-    have no entry there to refer to.
+    Litestar fills the document's components from the signatures of handlers. A body that a route reads by itself has
+    no entry there to refer to.
     """
     (schema,), definitions = msgspec.json.schema_components([kind])
 
@@ -87,24 +75,23 @@ def _schema(kind: Any) -> dict[str, Any]:
     inlined: dict[str, Any] = inline(schema)
     tag_field = getattr(kind, "__struct_config__", None) and kind.__struct_config__.tag_field
     if tag_field in inlined.get("required", []):
-        # Only where several structs are possible must the tag say which.
+        # The tag is needed only where several structs are possible.
         inlined["required"].remove(tag_field)
     return inlined
 
 
 def _problem_responses(statuses: tuple[int, ...]) -> dict[str, Any]:
     media = {"application/problem+json": {"schema": _schema(Problem)}}
-    return {str(status): {"description": _PROBLEMS[status], "content": dict(media)} for status in statuses}
+    return {str(status): {"description": MEANINGS[status], "content": dict(media)} for status in statuses}
 
 
 def documented(
     *problems: int, body: Any = None, needs_body: bool = True, refusal: Any = None, needs_key: bool = True
 ) -> type[Operation]:
-    """Return an operation documented with its problems and, if it takes one, its JSON body.
+    """Return an operation that documents its problems, by HTTP status, and its JSON body.
 
-    Where keys may be asked for, the guard's problems are among them.
-    `body` is a struct or a union of structs; what a route reads by itself, the framework cannot document. `refusal` is
-    what a 400 may carry instead of a problem.
+    `body` is a struct or a union of structs; Litestar cannot document a body that a route reads by itself. `refusal` is
+    what a 400 may hold instead of a problem. With `needs_key`, the problems of the guard are added.
     """
 
     if needs_key:
@@ -124,8 +111,8 @@ def documented(
     return Documented
 
 
-def openapi_config() -> OpenAPIConfig:
-    """Return the OpenAPI configuration."""
+def openapi_config(options: dict[str, Any]) -> OpenAPIConfig:
+    """Return the OpenAPI configuration; `options` are those of the routes that serve the document and its page."""
     bearer = SecurityScheme(type="http", scheme="bearer", bearer_format="ev_<id>_<secret>", description=_KEYS)
     api_key = SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header", description=_KEYS)
     return OpenAPIConfig(
@@ -140,7 +127,7 @@ def openapi_config() -> OpenAPIConfig:
             after_request=secure_page,
             dto=None,
             return_dto=None,
-            **OPEN,
+            **options,
         ),
         render_plugins=[
             JsonRenderPlugin(path="/openapi.json"),

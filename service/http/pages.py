@@ -1,4 +1,7 @@
-"""The docs page: it needs no internet and runs nothing but what it brings along."""
+"""The docs page: Swagger UI without the internet, under a strict Content-Security-Policy.
+
+Its files come from the package flask-openapi-swagger; Flask itself is not used.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,13 @@ from litestar import MediaType, Response, Router, get
 from litestar.params import FromPath
 from litestar.response import File
 
-from service.access.scope import OPEN
 from service.errors import NotFoundError
 
 STATIC_PATH = "/api/docs/static"
 
 
 def secure_page(response: Response[Any]) -> Response[Any]:
-    """Let a page load and run what it brings along and nothing else, and nobody show it in a frame."""
+    """Allow a page to load and run its own files and scripts only, and no other site to show it in a frame."""
     if response.media_type == MediaType.HTML:
         scripts = b" ".join(b"'sha256-%s'" % digest for digest in _inline_scripts(response.content)).decode()
         response.headers |= {
@@ -37,18 +39,18 @@ def secure_page(response: Response[Any]) -> Response[Any]:
 
 
 def _inline_scripts(page: bytes) -> list[bytes]:
-    """Return the SHA-256 of each script inside a page, as a Content-Security-Policy names it."""
+    """Return the SHA-256 of each script inside a page, in the form that a Content-Security-Policy needs."""
     scripts = re.findall(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", page, re.DOTALL)
     return [base64.b64encode(hashlib.sha256(script).digest()) for script in scripts]
 
 
-def docs_assets_router() -> Router:
-    """Return the route that serves Swagger UI's own files."""
+def docs_assets_router(options: dict[str, Any]) -> Router:
+    """Return the route that serves the files of Swagger UI; `options` are those of the route."""
     spec = importlib.util.find_spec("flask_openapi_swagger")
     assert spec is not None
     assert spec.submodule_search_locations is not None
     folder = Path(spec.submodule_search_locations[0], "templates", "swagger")
-    # Nothing that a caller names is looked for: only what is here when the service starts.
+    # The files are listed once, at the start: no path that a caller sends ever reaches the file system.
     files = {f"/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*") if path.is_file()}
 
     @get("/{file:path}", include_in_schema=False)
@@ -57,4 +59,4 @@ def docs_assets_router() -> Router:
             raise NotFoundError("there is no such file")
         return File(files[file], content_disposition_type="inline")
 
-    return Router(STATIC_PATH, route_handlers=[asset], **OPEN)
+    return Router(STATIC_PATH, route_handlers=[asset], **options)

@@ -1,89 +1,66 @@
-"""What errors become: problem documents (RFC 9457), counted and logged."""
+"""Problem documents (RFC 9457): the answers that errors become, counted and logged.
+
+Litestar's ProblemDetails plugin is not smaller: its converters would only call what stands here.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
 from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ExceptionHandlersMap
 from msgspec import Meta
 
-from service.errors import (
-    DatabaseUnavailableError,
-    EngineError,
-    ForbiddenError,
-    InvalidRequestError,
-    NotFoundError,
-    OverloadedError,
-    RateLimitedError,
-    SlowRequestError,
-    TooLargeError,
-    UnauthenticatedError,
-    UnsupportedEncodingError,
-)
+from service.errors import EngineError, InvalidRequestError
 from service.http.request import AnyRequest
-from service.logs import REQUEST_ID_HEADER, Flood, request_id
-from service.metrics.engine import Metrics
-from service.telemetry.readings import explain
+from service.http.validation import describe_validation_error
+from service.logs import REQUEST_ID_HEADER, RateLimitedLogger, request_id
 
 log = logging.getLogger(__name__)
 
-_RETRY_AFTER_SECONDS = "1"
-
-_STATUS: dict[type[EngineError], HTTPStatus] = {
-    InvalidRequestError: HTTPStatus.BAD_REQUEST,
-    UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
-    ForbiddenError: HTTPStatus.FORBIDDEN,
-    NotFoundError: HTTPStatus.NOT_FOUND,
-    SlowRequestError: HTTPStatus.REQUEST_TIMEOUT,
-    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    UnsupportedEncodingError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    RateLimitedError: HTTPStatus.TOO_MANY_REQUESTS,
-    OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
-    DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as RFC 9457 has it; `field` is what it is about."""
+    """An error as RFC 9457 describes it; `field` is the part of the request that is wrong."""
 
     title: Annotated[str, Meta(description="HTTP status in words")]
     status: Annotated[int, Meta(description="HTTP status")]
     type: Annotated[str, Meta(description="Kind of problem")] = "about:blank"
     detail: Annotated[str | None, Meta(description="What is wrong and what to do")] = None
-    field: Annotated[str | None, Meta(description="Field of the request that it is about")] = None
+    field: Annotated[str | None, Meta(description="Field of the request that is wrong")] = None
 
 
-class Problems:
-    """Turns errors into answers, counts them, and logs those that somebody should look at."""
+class ProblemAnswers:
+    """Answers errors with problems; `count` hears of the HTTP status of each."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._flood = Flood(log, "answered 503")
+    def __init__(self, count: Callable[[int], None]) -> None:
+        self._count = count
+        self._unavailable = RateLimitedLogger(log, "answered 503")
 
-    def of_engine(self, request: AnyRequest, error: EngineError) -> Response[bytes]:
-        """Return the answer for an error of the engine itself."""
-        status = _STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    def handlers(self) -> ExceptionHandlersMap:
+        """Return the exception handlers of an application."""
+        return {EngineError: self._of_engine, HTTPException: self._of_http, Exception: self._of_fault}
+
+    def _of_engine(self, request: AnyRequest, error: EngineError) -> Response[bytes]:
         field = error.field if isinstance(error, InvalidRequestError) else None
-        return self._answer(request, status, f"{field} {error}" if field else str(error), field, given=error.headers)
+        detail = f"{field} {error}" if field else str(error)
+        return self._answer(request, error.status, detail, field, headers=error.headers)
 
-    def of_http(self, request: AnyRequest, error: HTTPException) -> Response[bytes]:
-        """Return the answer for an error that the web framework found."""
+    def _of_http(self, request: AnyRequest, error: HTTPException) -> Response[bytes]:
         if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
             first = error.extra[0]
-            _, reason = explain(msgspec.ValidationError(first.get("message")))
+            _, reason = describe_validation_error(msgspec.ValidationError(first.get("message")))
             return self._answer(request, HTTPStatus.BAD_REQUEST, f"{first.get('key')} {reason}", first.get("key"))
         detail = error.detail if error.status_code < 500 else None
         allow = {"Allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else None
-        return self._answer(request, error.status_code, detail, given=allow)
+        return self._answer(request, error.status_code, detail, headers=allow)
 
-    def unexpected(self, request: AnyRequest, error: Exception) -> Response[bytes]:
-        """Return the answer for a fault of the service."""
+    def _of_fault(self, request: AnyRequest, error: Exception) -> Response[bytes]:
         detail = "the service failed; its log says why"
         return self._answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail, cause=error)
 
@@ -94,10 +71,10 @@ class Problems:
         detail: str | None,
         field: str | None = None,
         cause: Exception | None = None,
-        given: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Response[bytes]:
-        self._metrics.problem(status)
-        headers = dict(given or {}) | {REQUEST_ID_HEADER: request_id(request.headers.get(REQUEST_ID_HEADER))}
+        self._count(status)
+        headers = dict(headers or {}) | {REQUEST_ID_HEADER: request_id(request.headers.get(REQUEST_ID_HEADER))}
         context: dict[str, object] = {
             "request_id": headers[REQUEST_ID_HEADER],
             "method": request.method,
@@ -105,20 +82,22 @@ class Problems:
             "status": int(status),
         }
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            headers.setdefault("Retry-After", _RETRY_AFTER_SECONDS)
-            self._flood.tell(detail or "", context)
+            self._unavailable.warning(detail or "", context)
         elif status >= 500:
             log.error("%s %s failed", request.method, request.scope["path"], exc_info=cause, extra=context)
         else:
             log.debug("%s %s: %s %s", request.method, request.scope["path"], int(status), detail, extra=context)
-        problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, field=field)
+        problem = Problem(title=HTTPStatus(status).phrase, status=int(status), detail=detail, field=field)
         return Response(
-            msgspec.json.encode(problem), status_code=status, media_type="application/problem+json", headers=headers
+            msgspec.json.encode(problem),
+            status_code=int(status),
+            media_type="application/problem+json",
+            headers=headers,
         )
 
 
 def _allowed(request: AnyRequest) -> str:
-    """Return the methods that a path knows, as the Allow field tells them."""
+    """Return the methods that a path has, for the Allow field."""
     methods: set[str] = set()
     for route in request.app.routes:
         parts = [re.escape(part) if isinstance(part, str) else "[^/]+" for part in route.path_components]

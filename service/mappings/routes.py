@@ -1,4 +1,4 @@
-"""Which vehicle charges at which meter, and when."""
+"""Mappings: they say which vehicle charges at a meter, and when."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from service.access.scope import Scope, needs
-from service.database.pool import Database
+from service.database.pool import ReadPool
 from service.errors import InvalidRequestError, NotFoundError
 from service.http.bodies import BodyReader
 from service.http.documentation import documented
 from service.http.request import AnyRequest, MeterIdInPath, VehicleIdInPath, utc_time
-from service.telemetry.readings import DeviceId, Timestamp, explain
+from service.http.validation import describe_validation_error
+from service.telemetry.readings import DeviceId, Timestamp
 
 
 class Validity(Struct, frozen=True):
@@ -53,7 +54,7 @@ def _validity(body: bytes) -> Validity:
         validity = msgspec.json.decode(body, type=Validity)
         return Validity(_in_utc(validity.from_, "from"), _in_utc(validity.to, "to"))
     except msgspec.ValidationError as error:
-        field, reason = explain(error)
+        field, reason = describe_validation_error(error)
         raise InvalidRequestError(reason, field) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequestError(f"body is not valid JSON: {error}") from None
@@ -70,10 +71,10 @@ def _device(text: str, field: str) -> str:
     try:
         return msgspec.convert(text, DeviceId)
     except msgspec.ValidationError as error:
-        raise InvalidRequestError(explain(error)[1], field) from None
+        raise InvalidRequestError(describe_validation_error(error)[1], field) from None
 
 
-def mappings_router(database: Database, bodies: BodyReader) -> Router:
+def mappings_router(pool: ReadPool, bodies: BodyReader) -> Router:
     """Return the mapping routes."""
 
     @put(
@@ -84,7 +85,7 @@ def mappings_router(database: Database, bodies: BodyReader) -> Router:
     )
     async def map_device(meter_id: MeterIdInPath, vehicle_id: VehicleIdInPath, request: AnyRequest) -> Mapping:
         validity = _validity(await bodies.read(request))
-        mapping = await database.row(
+        mapping = await pool.row(
             Mapping,
             "SELECT * FROM engine.map_device(%s, %s, %s, %s)",
             _device(meter_id, "meterId"),
@@ -111,7 +112,7 @@ def mappings_router(database: Database, bodies: BodyReader) -> Router:
             str | None, QueryParameter(description="End of the period to unmap; for ever when absent")
         ] = None,
     ) -> None:
-        unmapped = await database.row(
+        unmapped = await pool.row(
             _Found,
             "SELECT engine.unmap_device(%s, %s, %s, %s) AS found",
             meter_id,
@@ -136,7 +137,7 @@ def mappings_router(database: Database, bodies: BodyReader) -> Router:
         ] = None,
         at: Annotated[str | None, QueryParameter(description="Only those that hold at this time")] = None,
     ) -> list[Mapping]:
-        return await database.rows(
+        return await pool.rows(
             Mapping,
             "SELECT * FROM engine.mappings(%s, %s, %s)",
             meter_id,

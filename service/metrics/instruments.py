@@ -1,4 +1,4 @@
-"""Counters, gauges and histograms on cells: labels are resolved when they are made, using them is an addition."""
+"""Counters, gauges and histograms over shared counters; labels are resolved once, so that counting is an addition."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from service.metrics.cells import Cells, Doubles
+from service.metrics.shared_counters import Doubles, SharedCounters
 
 
 class Counter:
-    """Counts up, over all workers that ever were."""
+    """Counts up, over all workers, dead ones included."""
 
-    def __init__(self, cells: Cells) -> None:
-        self._values, self.place = cells.values, cells.take(1)
+    def __init__(self, counters: SharedCounters) -> None:
+        self._values, self.place = counters.values, counters.take(1)
 
     def add(self, amount: float = 1) -> None:
         """Count `amount` more."""
@@ -27,21 +27,21 @@ class Counter:
 
 
 class Gauge:
-    """Stands at a value; those of living workers add up."""
+    """Holds a value; those of living workers add up."""
 
-    def __init__(self, cells: Cells) -> None:
-        self._values, self.place = cells.values, cells.take(1)
+    def __init__(self, counters: SharedCounters) -> None:
+        self._values, self.place = counters.values, counters.take(1)
 
     def set(self, value: float) -> None:
-        """Stand at `value`."""
+        """Hold `value` from now on."""
         self._values[self.place] = value
 
 
 class Histogram:
-    """Counts values by size: a cell for each upper bound, one for what is larger, one for the sum."""
+    """Counts values by size: it takes a place for each upper bound, one for larger values, one for the sum."""
 
-    def __init__(self, cells: Cells, bounds: Sequence[float]) -> None:
-        self._values, self.place = cells.values, cells.take(len(bounds) + 2)
+    def __init__(self, counters: SharedCounters, bounds: Sequence[float]) -> None:
+        self._values, self.place = counters.values, counters.take(len(bounds) + 2)
         self.bounds = tuple(bounds)
         self._sum = self.place + len(bounds) + 1
 
@@ -55,40 +55,40 @@ Instrument = Counter | Gauge | Histogram
 
 
 class Family:
-    """Instruments of one kind and name, told apart by the values of their labels."""
+    """Instruments of one kind and name, which differ in the values of their labels."""
 
     def __init__(self, name: str, text: str, labels: Sequence[str] = ()) -> None:
         self.name, self.text, self.labels = name, text, tuple(labels)
         self._members: list[tuple[tuple[str, ...], Instrument]] = []
 
     def add(self, instrument: Instrument, *values: str) -> None:
-        """Take in an instrument under these values of the labels."""
+        """Add an instrument under these values of the labels."""
         self._members.append((values, instrument))
 
-    def read(self, everyone: Sequence[tuple[bool, Doubles]]) -> Metric:
-        """Return the family as Prometheus knows it, over the cells of every worker."""
-        living = [cells for alive, cells in everyone if alive]
-        ever = [cells for _, cells in everyone]
+    def read(self, workers: Sequence[tuple[bool, Doubles]]) -> Metric:
+        """Return the family in the form of prometheus_client; for each worker, whether it lives, and its numbers."""
+        living = [values for lives, values in workers if lives]
+        every = [values for _, values in workers]
         counters = CounterMetricFamily(self.name, self.text, labels=self.labels)
         gauges = GaugeMetricFamily(self.name, self.text, labels=self.labels)
         histograms = HistogramMetricFamily(self.name, self.text, labels=self.labels)
         family: Metric = gauges
-        for values, instrument in self._members:
+        for labels, instrument in self._members:
             if isinstance(instrument, Counter):
                 family = counters
-                counters.add_metric(values, sum(cells[instrument.place] for cells in ever))
+                counters.add_metric(labels, sum(values[instrument.place] for values in every))
             elif isinstance(instrument, Gauge):
-                gauges.add_metric(values, sum(cells[instrument.place] for cells in living))
+                gauges.add_metric(labels, sum(values[instrument.place] for values in living))
             else:
                 family = histograms
-                histograms.add_metric(values, *_cumulated(instrument, ever))
+                histograms.add_metric(labels, *_cumulated(instrument, every))
         return family
 
 
-def _cumulated(histogram: Histogram, everyone: Sequence[Doubles]) -> tuple[list[tuple[str, float]], float]:
+def _cumulated(histogram: Histogram, workers: Sequence[Doubles]) -> tuple[list[tuple[str, float]], float]:
     buckets: list[tuple[str, float]] = []
     count = 0.0
     for n, bound in enumerate((*histogram.bounds, None)):
-        count += sum(cells[histogram.place + n] for cells in everyone)
+        count += sum(values[histogram.place + n] for values in workers)
         buckets.append(("+Inf" if bound is None else str(float(bound)), count))
-    return buckets, sum(cells[histogram.place + len(histogram.bounds) + 1] for cells in everyone)
+    return buckets, sum(values[histogram.place + len(histogram.bounds) + 1] for values in workers)

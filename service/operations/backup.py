@@ -1,4 +1,4 @@
-"""Backups with pg_dump, and databases made from them with pg_restore and then compared with what was backed up."""
+"""Backups with pg_dump, and restores with pg_restore, which are compared with the backup."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from service import __version__
 from service.database.installation import client_program
 from service.database.migrate import migrate
+from service.database.session import open_session
 from service.errors import OperationError
 from service.operations.manifest import Manifest, differences, fingerprint, manifest_path, read, relations
-from service.operations.session import open_session
-from service.operations.text import number, size
+from service.operations.text import as_count, as_size
 
-# A backup of a large fleet takes longer than sessions may usually idle or think, and may wait for a job to end.
+# A backup of a large fleet takes longer than the usual timeouts of a session, and may wait for a job to end.
 _PATIENT = "-c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c statement_timeout=0"
 _ABOUT = """
     SELECT engine.edition(), current_setting('server_version_num')::integer / 10000,
@@ -53,9 +53,10 @@ _HOLDS_SOMETHING = """
 
 
 def back_up(url: str, archive: Path) -> str:
-    """Write the database to an archive and its manifest beside it; return what was written.
+    """Write the database to an archive and a manifest beside it; return a summary.
 
-    Readings may come in meanwhile: both are of one instant. Raises OperationError, and then leaves no file behind.
+    The service may store readings meanwhile: archive and manifest show one instant. Raises OperationError, and then
+    leaves no file behind.
     """
     if not archive.parent.is_dir():
         raise OperationError(f"{archive.parent} is no folder: make it first")
@@ -68,11 +69,11 @@ def back_up(url: str, archive: Path) -> str:
         _publish(msgspec.json.format(msgspec.json.encode(manifest)), half, archive)
     finally:
         half.unlink(missing_ok=True)
-    return f"{archive}: {size(manifest.archive_bytes)}, {_contents(manifest)}"
+    return f"{archive}: {as_size(manifest.archive_bytes)}, {_contents(manifest)}"
 
 
 def _dump(url: str, half: Path) -> Manifest:
-    # The first session keeps chunks from being converted or dropped; the snapshot is taken after that.
+    # The first session stops jobs that convert or drop chunks, and then the second takes its snapshot.
     with open_session(url, _PATIENT) as holder, open_session(url, _PATIENT) as session:
         holder.execute("BEGIN")
         holder.execute("SELECT engine.lock_history_for_backup()")
@@ -101,7 +102,7 @@ def _dump(url: str, half: Path) -> Manifest:
 
 
 def _publish(manifest: bytes, half: Path, archive: Path) -> None:
-    """Give both files their names once they are on disk; the archive last, so that it never stands alone."""
+    """Sync both files to disk and name them; name the archive last, so that it is never without its manifest."""
     path = manifest_path(archive)
     with path.open("xb") as file:
         file.write(manifest)
@@ -115,10 +116,10 @@ def _publish(manifest: bytes, half: Path, archive: Path) -> None:
 
 
 def restore(url: str, archive: Path) -> str:
-    """Make an empty database what the archive says, compare the two, and return what was restored.
+    """Restore an archive into an empty database, compare the two, and return a summary.
 
-    Jobs are held until all is compared. Raises OperationError when the database is not empty (then nothing is
-    changed), cannot take this backup, or differs from it afterwards.
+    No job runs before the comparison ends. Raises OperationError when the database is not empty (then nothing
+    changes), does not support the backup, or differs from it afterwards.
     """
     manifest = read(archive)
     with open_session(url, _PATIENT) as session:
@@ -138,7 +139,7 @@ def restore(url: str, archive: Path) -> str:
         if wrong:
             raise OperationError(f"the restored database differs from the backup: {'; '.join(wrong)}")
         session.execute("ANALYZE")
-        # Roles and what they may do belong to the server, not to the backup: apply them again.
+        # The server owns roles and their privileges, and a backup does not hold them: migrate() creates them again.
         session.execute("UPDATE migration.state SET functions = ''")
         migrate(url, manifest.edition)
         for job in jobs:
@@ -147,7 +148,7 @@ def restore(url: str, archive: Path) -> str:
 
 
 def _check_target(session: Connection[Any], manifest: Manifest) -> int:
-    """Return the server's version; raise OperationError when the database cannot take the backup."""
+    """Return the server's major version; raise OperationError when the database does not support the backup."""
     found = session.execute(_HOLDS_SOMETHING).fetchone()
     if found is not None:
         raise OperationError(
@@ -183,9 +184,9 @@ def _make_roles(session: Connection[Any], roles: list[str]) -> None:
 
 
 def _end_restore(session: Connection[Any]) -> list[int]:
-    """Leave the restoring mode with every job held; return those to let go later."""
+    """Leave the restoring mode with every job unscheduled; return the jobs to schedule later."""
     with session.transaction():
-        # The scheduler waits for this transaction: no job can start before it is held.
+        # The scheduler waits for this transaction, so no job can start before it is unscheduled.
         session.execute("SELECT public.timescaledb_post_restore()")
         jobs = session.execute(
             "SELECT job_id, public.alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs "
@@ -196,7 +197,7 @@ def _end_restore(session: Connection[Any]) -> list[int]:
 
 @contextmanager
 def _client(name: str, major: int, url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a program of PostgreSQL on the database; whatever happens, it has ended afterwards."""
+    """Run a program of PostgreSQL on the database, and kill it when the block ends early."""
     parameters = conninfo_to_dict(url)
     environment = dict(os.environ)
     # Anybody on the machine can read a command line.
@@ -213,7 +214,7 @@ def _client(name: str, major: int, url: str, *arguments: str) -> Iterator[subpro
 
 
 def _finish(name: str, process: subprocess.Popen[str]) -> None:
-    """Wait for a program; raise OperationError with the first thing that it complains about when it fails."""
+    """Wait for a program; raise OperationError with its first error when it fails."""
     _, complaints = process.communicate()
     if process.returncode != 0:
         lines = [line for line in complaints.splitlines() if "error:" in line or "FATAL" in line]
@@ -231,4 +232,4 @@ def _contents(manifest: Manifest) -> str:
     readings = sum(
         relation.rows for name, relation in manifest.relations.items() if name.endswith("_telemetry_history")
     )
-    return f"{number(readings)} readings, {len(manifest.relations)} relations ({manifest.edition} edition)"
+    return f"{as_count(readings)} readings, {len(manifest.relations)} relations ({manifest.edition} edition)"

@@ -1,4 +1,4 @@
-"""What a backup holds, written beside it; what a restored database is compared with."""
+"""The manifest beside a backup: it summarises the content, and a restore is compared with it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from service.errors import OperationError
 
 
 class Relation(msgspec.Struct, frozen=True):
-    """Rows of a relation, and a checksum over them that does not depend on their order."""
+    """The number of rows of a relation, and a checksum of the rows that does not depend on their order."""
 
     rows: int
     checksum: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What was backed up, by what; `sha256` is that of the archive."""
+    """The content of a backup and the versions that made it; `sha256` is the checksum of the archive."""
 
     made_at: datetime
     engine: str
@@ -35,12 +35,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def manifest_path(archive: Path) -> Path:
-    """Return where the manifest of an archive is."""
+    """Return the path of the manifest of an archive."""
     return archive.with_name(f"{archive.name}.manifest.json")
 
 
 def read(archive: Path) -> Manifest:
-    """Return the manifest of an archive; raise OperationError when it is missing or the archive is not the one."""
+    """Return the manifest of an archive; raise OperationError when it is missing or does not match the archive."""
     path = manifest_path(archive)
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
@@ -62,13 +62,13 @@ def fingerprint(path: Path) -> tuple[int, str]:
 
 
 def relations(connection: Connection[Any]) -> dict[str, Relation]:
-    """Return what the database holds now; reads every row."""
+    """Return the rows and checksum of every relation of the database; this reads every row."""
     rows = connection.execute("SELECT relation, row_count, checksum FROM engine.manifest()")
     return {name: Relation(count, checksum) for name, count, checksum in rows}
 
 
 def differences(expected: dict[str, Relation], found: dict[str, Relation]) -> list[str]:
-    """Return, for each relation that is not what was backed up, what is wrong with it."""
+    """Return a sentence for each relation that differs from the backup."""
     wrong = []
     for name in sorted(expected.keys() | found.keys()):
         before, after = expected.get(name), found.get(name)

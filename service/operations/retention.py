@@ -1,13 +1,13 @@
-"""How long rows are kept, and the jobs that see to it."""
+"""Retention: how long relations keep their rows, and the jobs that drop older rows."""
 
 from __future__ import annotations
 
 import click
 import psycopg
 
+from service.database.session import open_session
 from service.errors import OperationError
-from service.operations.session import open_session
-from service.operations.text import number, size, table, time
+from service.operations.text import as_count, as_size, as_table, as_time
 
 FOREVER = "forever"
 
@@ -19,29 +19,37 @@ _SET = (
     "SELECT keep_before::text, keep_after::text, drops_before, drops_chunks, drops_bytes, drops_rows, covered, "
     "oldest_kept FROM engine.set_retention(%s, %s::interval, %s)"
 )
-_POLICIES = (
+_JOBS = (
     "SELECT job, relation, every::text, last_run, last_succeeded, next_run, runs, failures, last_error "
     "FROM engine.jobs()"
 )
 
 
 def report(url: str) -> str:
-    """Return a table of what is kept how long, its size and its oldest row."""
+    """Return a table of relations with their retention, size and oldest row."""
     with open_session(url) as session:
         rows = session.execute(_REPORT).fetchall()
-    return table(
+    return as_table(
         ("relation", "kept", "columnstore after", "chunks", "in columnstore", "size", "oldest row"),
         [
-            (name, keep or FOREVER, after or "-", number(chunks), number(columnstore), size(count), time(oldest))
+            (
+                name,
+                keep or FOREVER,
+                after or "-",
+                as_count(chunks),
+                as_count(columnstore),
+                as_size(count),
+                as_time(oldest),
+            )
             for name, keep, after, chunks, columnstore, count, oldest in rows
         ],
     )
 
 
 def keep(url: str, relation: str, text: str, *, dry_run: bool) -> str:
-    """Set how long a relation keeps its rows and drop what is older, or tell what that would drop.
+    """Set how long a relation keeps its rows and drop older rows; with `dry_run`, only return what that would drop.
 
-    `text` is a PostgreSQL interval such as 90 days, or forever. Raises OperationError for what would lose rollups.
+    `text` is a PostgreSQL interval such as 90 days, or forever. Raises OperationError when rollups would lose data.
     """
     with open_session(url) as session:
         session.add_notice_handler(lambda notice: click.echo(notice.message_primary, err=True))
@@ -60,10 +68,12 @@ def keep(url: str, relation: str, text: str, *, dry_run: bool) -> str:
     if drops_before is None:
         lines.append("nothing is that old: nothing is dropped")
     else:
-        what = f"{number(chunks)} chunks" if chunks is not None else f"{number(rows)} rows"
-        lines.append(f"{'would drop' if dry_run else 'to drop'}: {what}, {size(count)}, before {time(drops_before)}")
+        what = f"{as_count(chunks)} chunks" if chunks is not None else f"{as_count(rows)} rows"
+        lines.append(
+            f"{'would drop' if dry_run else 'to drop'}: {what}, {as_size(count)}, before {as_time(drops_before)}"
+        )
         lines.append(_coverage(relation, covered))
-    lines.append(f"oldest row kept: {time(oldest)}")
+    lines.append(f"oldest row kept: {as_time(oldest)}")
     return "\n".join(lines)
 
 
@@ -76,7 +86,7 @@ def _coverage(relation: str, covered: bool) -> str:
 
 
 def columnstore(url: str, text: str) -> str:
-    """Set the age at which history goes to the columnstore; raise OperationError where that cannot be."""
+    """Set the age at which history moves to the columnstore; raise OperationError on the postgres edition."""
     with open_session(url) as session:
         (before,) = session.execute(
             "SELECT engine.set_columnstore(%s::interval)::text", [_interval(session, "AFTER", text)]
@@ -85,19 +95,19 @@ def columnstore(url: str, text: str) -> str:
     return f"history goes to the columnstore after {after} (before: {before or 'never'})"
 
 
-def policies(url: str) -> str:
-    """Return a table of every job: last and next run, failures."""
+def jobs(url: str) -> str:
+    """Return a table of every job with its last run, next run and failures."""
     with open_session(url) as session:
-        rows = session.execute(_POLICIES).fetchall()
+        rows = session.execute(_JOBS).fetchall()
     if not rows:
         return "no job has run yet: they start with the service"
     outcomes = {True: "succeeded", False: "failed", None: "-"}
-    lines = table(
+    lines = as_table(
         ("job", "relation", "every", "last run", "outcome", "next run", "runs", "failures", "latest error"),
         [
             (
-                *(job, relation or "-", every, time(last), outcomes[succeeded], time(following)),
-                *(number(runs), number(failures), (error or "-").partition("\n")[0]),
+                *(job, relation or "-", every, as_time(last), outcomes[succeeded], as_time(following)),
+                *(as_count(runs), as_count(failures), (error or "-").partition("\n")[0]),
             )
             for job, relation, every, last, succeeded, following, runs, failures, error in rows
         ],
@@ -106,7 +116,7 @@ def policies(url: str) -> str:
 
 
 def _interval(session: psycopg.Connection, variable: str, text: str) -> str | None:
-    """Return text that PostgreSQL takes for an interval, None for forever; raise OperationError."""
+    """Return a text that PostgreSQL accepts as an interval, None for forever; raise OperationError."""
     if text.strip().lower() == FOREVER and variable == "KEEP":
         return None
     try:

@@ -1,4 +1,4 @@
-"""Answers as text: columns that line up, sizes and times that people read."""
+"""Text for people: tables, sizes, times and counts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as columns that line up, however wide they are."""
+def as_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as text in aligned columns."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     lines = [headings, *rows]
     return "\n".join(
@@ -15,8 +15,8 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def size(count: int | None) -> str:
-    """Return a number of bytes in a unit that fits (powers of 1000)."""
+def as_size(count: int | None) -> str:
+    """Return a number of bytes with a unit (powers of 1000), or a dash for None."""
     if count is None:
         return "-"
     number = float(count)
@@ -27,11 +27,11 @@ def size(count: int | None) -> str:
     return f"{number:.3g} TB"
 
 
-def time(moment: datetime | None) -> str:
-    """Return a time in UTC, to the second."""
+def as_time(moment: datetime | None) -> str:
+    """Return a time in UTC to the second, or a dash for None."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else "-"
 
 
-def number(count: int | None) -> str:
-    """Return a count, or a dash where there is none."""
+def as_count(count: int | None) -> str:
+    """Return a count with separators, or a dash for None."""
     return "-" if count is None else f"{count:,}"

@@ -49,7 +49,7 @@ class Placed:
         return int(spread(self)[1].sum())
 
 
-def choose(sessions: Sequence[Session], day: date | None, days: int) -> list[Session]:
+def choose_sessions(sessions: Sequence[Session], day: date | None, days: int) -> list[Session]:
     """Return the sessions that arrive on `days` local days from `day` (default: the first in the file)."""
     if not sessions:
         raise ReplayError("the file holds no sessions")

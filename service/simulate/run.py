@@ -22,7 +22,7 @@ from service.simulate import report
 from service.simulate.check import check_fleet, check_replay, rfc3339
 from service.simulate.delivery import Delivery
 from service.simulate.fleet import Fleet, meter_id, vehicle_id
-from service.simulate.replay import choose, chunks, place, shift_before
+from service.simulate.replay import choose_sessions, chunks, place, shift_before
 from service.simulate.report import Period
 from service.simulate.sender import EngineClient, Sender, SendError
 from service.simulate.sessions import read_sessions
@@ -211,7 +211,7 @@ def _described(period: Period) -> dict[str, str | int]:
 def run_replay(options: Options, path: Path, day: date | None, days: int, console: Console) -> bool:
     """Send real sessions as minute readings; return False when readings failed or a check differs."""
     sessions = read_sessions(path)
-    chosen = choose(sessions, day, days)
+    chosen = choose_sessions(sessions, day, days)
     shifted_days, shifted = shift_before(chosen, options.end.astimezone(UTC))
     placed = place(shifted)
     source = chosen[0].source

@@ -1,19 +1,21 @@
-"""Hot status: each answer is one SQL function over the latest readings."""
+"""Status of devices: each route calls one SQL function over the latest readings."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 from litestar import Router, get
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from service.access.scope import Scope, needs
-from service.database.pool import Database
+from service.database.pool import ReadPool
 from service.errors import NotFoundError
 from service.http.documentation import documented
 from service.http.request import MeterIdInPath, VehicleIdInPath
+
+D = TypeVar("D")
 
 Page = Annotated[int, QueryParameter(ge=1, le=1_000_000_000, description="Page, from 1")]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Devices a page")]
@@ -50,22 +52,21 @@ class VehicleStatus(Struct, frozen=True, rename="camel"):
     battery_temp_critical: Annotated[bool, Meta(description="Battery at or above the critical temperature")]
 
 
-class MeterPage(Struct, frozen=True):
+class DevicePage(Struct, Generic[D], frozen=True):
+    """A page of devices; `total` counts all, `pages` rounds up."""
+
+    data: Annotated[list[D], Meta(description="Devices of this page")]
+    total: Annotated[int, Meta(description="Devices in all")]
+    page: Annotated[int, Meta(description="This page, from 1")]
+    pages: Annotated[int, Meta(description="Pages in all")]
+
+
+class MeterPage(DevicePage[MeterStatus], frozen=True):
     """A page of meters; `total` counts all, `pages` rounds up."""
 
-    data: Annotated[list[MeterStatus], Meta(description="Devices of this page")]
-    total: Annotated[int, Meta(description="Devices in all")]
-    page: Annotated[int, Meta(description="This page, from 1")]
-    pages: Annotated[int, Meta(description="Pages in all")]
 
-
-class VehiclePage(Struct, frozen=True):
+class VehiclePage(DevicePage[VehicleStatus], frozen=True):
     """A page of vehicles; `total` counts all, `pages` rounds up."""
-
-    data: Annotated[list[VehicleStatus], Meta(description="Devices of this page")]
-    total: Annotated[int, Meta(description="Devices in all")]
-    page: Annotated[int, Meta(description="This page, from 1")]
-    pages: Annotated[int, Meta(description="Pages in all")]
 
 
 class Overview(Struct, frozen=True, rename="camel"):
@@ -89,31 +90,31 @@ class _Counts(Struct, frozen=True):
     vehicles: int
 
 
-def status_router(database: Database) -> Router:
+def status_router(pool: ReadPool) -> Router:
     """Return the status routes."""
 
     async def counts() -> _Counts:
-        answer = await database.row(_Counts, "SELECT * FROM engine.device_counts()")
+        answer = await pool.row(_Counts, "SELECT * FROM engine.device_counts()")
         assert answer is not None
         return answer
 
     @get("/meter/{meterId:str}", operation_class=documented(400, 404, 503), summary="Latest state of a meter")
     async def meter(meter_id: MeterIdInPath) -> MeterStatus:
-        answer = await database.row(MeterStatus, "SELECT * FROM engine.meter_status(%s)", meter_id)
+        answer = await pool.row(MeterStatus, "SELECT * FROM engine.meter_status(%s)", meter_id)
         if answer is None:
             raise NotFoundError(f"meter {meter_id!r} has never reported")
         return answer
 
     @get("/vehicle/{vehicleId:str}", operation_class=documented(400, 404, 503), summary="Latest state of a vehicle")
     async def vehicle(vehicle_id: VehicleIdInPath) -> VehicleStatus:
-        answer = await database.row(VehicleStatus, "SELECT * FROM engine.vehicle_status(%s)", vehicle_id)
+        answer = await pool.row(VehicleStatus, "SELECT * FROM engine.vehicle_status(%s)", vehicle_id)
         if answer is None:
             raise NotFoundError(f"vehicle {vehicle_id!r} has never reported")
         return answer
 
     @get("/overview", operation_class=documented(503), summary="The fleet at a glance")
     async def overview() -> Overview:
-        answer = await database.row(Overview, "SELECT * FROM fleet_overview()")
+        answer = await pool.row(Overview, "SELECT * FROM fleet_overview()")
         assert answer is not None
         return answer
 
@@ -123,28 +124,26 @@ def status_router(database: Database) -> Router:
         summary="Vehicles that are charging, lowest state of charge first",
     )
     async def charging() -> list[VehicleStatus]:
-        return await database.rows(VehicleStatus, "SELECT * FROM engine.vehicles_charging()")
+        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_charging()")
 
     @get("/vehicles/warnings", operation_class=documented(503), summary="Vehicles with a hot battery, hottest first")
     async def warnings() -> list[VehicleStatus]:
-        return await database.rows(VehicleStatus, "SELECT * FROM engine.vehicles_with_warnings()")
+        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_with_warnings()")
 
     @get("/meters/online", operation_class=documented(503), summary="Meters that are online")
     async def online() -> list[MeterStatus]:
-        return await database.rows(MeterStatus, "SELECT * FROM engine.meters_online()")
+        return await pool.rows(MeterStatus, "SELECT * FROM engine.meters_online()")
 
     @get("/meters", operation_class=documented(400, 503), summary="All meters, by id")
     async def meters(page: Page = 1, limit: Limit = 100) -> MeterPage:
         total = (await counts()).meters
-        data = await database.rows(MeterStatus, "SELECT * FROM engine.meters_page(%s, %s)", limit, (page - 1) * limit)
+        data = await pool.rows(MeterStatus, "SELECT * FROM engine.meters_page(%s, %s)", limit, (page - 1) * limit)
         return MeterPage(data, total, page, -(-total // limit))
 
     @get("/vehicles", operation_class=documented(400, 503), summary="All vehicles, by id")
     async def vehicles(page: Page = 1, limit: Limit = 100) -> VehiclePage:
         total = (await counts()).vehicles
-        data = await database.rows(
-            VehicleStatus, "SELECT * FROM engine.vehicles_page(%s, %s)", limit, (page - 1) * limit
-        )
+        data = await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_page(%s, %s)", limit, (page - 1) * limit)
         return VehiclePage(data, total, page, -(-total // limit))
 
     return Router(

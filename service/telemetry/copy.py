@@ -1,4 +1,4 @@
-"""Readings into the database: a binary COPY into the staging table, one function call, one commit."""
+"""Stores readings: a binary COPY into the staging table, one function call, one commit."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Sequence
 import psycopg
 from psycopg import AsyncConnection
 
-from service.database.pool import connect, cut_after, unavailable
-from service.errors import InvalidReadingError
-from service.telemetry.readings import Row
+from service.database.failures import of_ingest, unavailable
+from service.database.pool import cut_after, open_connection
+from service.telemetry.readings import StagedReading
 
 _COLUMNS = "ordinal, is_vehicle, device_id, ts, energy_e4, soc_e4, voltage_or_temp_e4"
 _COPY = f"COPY pg_temp.staged ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _COPY_TYPES = ["int4", "bool", "varchar", "timestamptz", "int8", "int8", "int8"]
-# One message: between two, other writers would wait for the lock on hot status until this process came round to COMMIT.
+# The call and the COMMIT travel in one message: with two, other writers would wait for the lock on hot status until
+# this process sends the COMMIT.
 _INGEST = "SELECT duplicates, expired FROM engine.ingest_staged(); COMMIT"
 _RETRIES = 5
 
@@ -28,35 +29,33 @@ class CopyStore:
         self._connection = connection
         self._timeout_seconds = timeout_seconds
 
-    def ended(self) -> bool:
-        """Return whether the server has let go of the idle connection; see `Store.ended`."""
+    def is_closed(self) -> bool:
+        """Return whether the server closed the idle connection; see `Store.is_closed`."""
         input_waits = select.poll()
         try:
             input_waits.register(self._connection.fileno(), select.POLLIN)
             while input_waits.poll(0):
-                # A notice, a changed setting, or the end: only that one is an error.
+                # A notice, a changed setting, or the end of the connection: only the last raises an error.
                 self._connection.pgconn.consume_input()
         except (psycopg.Error, OSError):
             return True
         return False
 
-    async def store(self, rows: Sequence[Row]) -> tuple[list[int], list[int]]:
+    async def store(self, rows: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
         """Commit rows; see `Store.store`."""
         for attempt in range(_RETRIES + 1):
             try:
                 async with cut_after(self._connection, self._timeout_seconds):
                     return await self._store_once(rows)
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as error:
-                # Nothing of ours takes locks in conflicting order; somebody else's session may.
+                # The engine takes its locks in one order; another session may take them in another.
                 if attempt == _RETRIES:
                     raise unavailable(error) from error
-            except (psycopg.DataError, psycopg.IntegrityError) as error:
-                raise InvalidReadingError(error.diag.message_primary or "cannot be stored") from error
             except (psycopg.Error, OSError) as error:
-                raise unavailable(error) from error
+                raise of_ingest(error) from error
         raise AssertionError("unreachable")
 
-    async def _store_once(self, rows: Sequence[Row]) -> tuple[list[int], list[int]]:
+    async def _store_once(self, rows: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
         cursor = self._connection.cursor()
         try:
             await cursor.execute("BEGIN")
@@ -77,12 +76,9 @@ class CopyStore:
 @contextlib.asynccontextmanager
 async def open_store(url: str, timeout_seconds: float) -> AsyncIterator[CopyStore]:
     """Connect for ingest; raise DatabaseUnavailableError when that fails."""
-    connection = await connect(url, timeout_seconds)
-    try:
+    async with open_connection(url, timeout_seconds) as connection:
         try:
             await connection.execute("SELECT engine.open_staging()")
         except psycopg.Error as error:
             raise unavailable(error) from error
         yield CopyStore(connection, timeout_seconds)
-    finally:
-        await connection.close()

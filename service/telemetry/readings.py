@@ -1,4 +1,4 @@
-"""What devices send: the two readings, their limits, and how a refusal is put into words."""
+"""The readings that devices send: their fields and limits, and how the service parses them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.errors import InvalidRequestError, TooLargeError
+from service.http.validation import NOT_AN_ID, describe_validation_error
 
 MAX_BATCH_READINGS = 50_000
 
 # No control character, no slash, no lone surrogate; no white space at either end.
 _ID_PATTERN = r"^(?!\s)[^\x00-\x1f\x7f-\x9f/\ud800-\udfff]*(?<!\s)$(?!\n)"
 
-_ID_RULE = "must not hold control characters, a slash, or white space at either end"
 _ID_MEANING = "1 to 64 characters; no control character, no slash, no white space at either end"
 
 DeviceId = Annotated[str, Meta(min_length=1, max_length=64, pattern=_ID_PATTERN, description=_ID_MEANING)]
-# The same in a reading, where the pattern is checked once decoded: while decoding it costs more than all the rest.
+# The id in a reading. Its pattern is checked after decoding, as msgspec needs more time for it than for all the rest.
 _UncheckedId = Annotated[
     str,
     Meta(min_length=1, max_length=64, extra_json_schema={"pattern": _ID_PATTERN}, description=_ID_MEANING),
@@ -66,8 +66,8 @@ class Batch(Struct, frozen=True):
     readings: Annotated[list[Reading], Meta(description="1 to 50,000 readings")]
 
 
-class Row(NamedTuple):
-    """A reading as it is staged: in ten-thousandths of a kWh, of a percent (None for meters), of a V or °C."""
+class StagedReading(NamedTuple):
+    """A reading as the database stages it: in ten-thousandths of kWh, of percent (None for meters), of V or °C."""
 
     is_vehicle: bool
     device_id: str
@@ -78,7 +78,7 @@ class Row(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A reading that is not stored: its place in the request, how to name it, the field and the reason."""
+    """A reading that the service does not store: its place in the request, its label, the field and the reason."""
 
     place: int
     label: str
@@ -89,7 +89,7 @@ class Refused(NamedTuple):
         return f"readings[{self.place}] {self.label}: {self.reason}"
 
 
-ID_FIELD = ("meterId", "vehicleId")  # by Row.is_vehicle
+ID_FIELD = ("meterId", "vehicleId")  # by StagedReading.is_vehicle
 
 _is_id = re.compile(_ID_PATTERN).match
 _decode_batch = msgspec.json.Decoder(Batch).decode
@@ -97,30 +97,30 @@ _decoders = {kind: msgspec.json.Decoder(kind) for kind in (MeterReading, Vehicle
 
 
 def ten_thousandths(value: float) -> int:
-    """Return a value in ten-thousandths, halves away from zero, as its decimal notation says and not its binary one."""
+    """Return a value in ten-thousandths; round halves of its decimal notation, not the binary one, away from zero."""
     units = round(value * 10_000)
     if units / 10_000 == value:
         return units
     return int(Decimal(repr(value)).scaleb(4).quantize(Decimal(1), ROUND_HALF_UP))
 
 
-def to_row(reading: Reading) -> Row:
-    """Return the reading as it is staged."""
+def to_row(reading: Reading) -> StagedReading:
+    """Return the reading as the database stages it."""
     if type(reading) is MeterReading:
         energy, voltage = ten_thousandths(reading.kwh_consumed_ac), ten_thousandths(reading.voltage)
-        return Row(False, reading.meter_id, reading.timestamp, energy, None, voltage)
+        return StagedReading(False, reading.meter_id, reading.timestamp, energy, None, voltage)
     assert type(reading) is VehicleReading
     energy, temperature = ten_thousandths(reading.kwh_delivered_dc), ten_thousandths(reading.battery_temp)
-    return Row(True, reading.vehicle_id, reading.timestamp, energy, ten_thousandths(reading.soc), temperature)
+    return StagedReading(True, reading.vehicle_id, reading.timestamp, energy, ten_thousandths(reading.soc), temperature)
 
 
-def label(row: Row) -> str:
-    """Return how a reading is named in errors."""
+def label(row: StagedReading) -> str:
+    """Return the label of a reading in errors."""
     return f"{'vehicle' if row.is_vehicle else 'meter'}:{row.device_id if _is_id(row.device_id) else '?'}"
 
 
-def parse_reading(body: bytes, kind: Any, newest: datetime) -> Row:
-    """Return the one reading in `body`; raise InvalidRequestError with field and reason."""
+def parse_reading(body: bytes, kind: Any, newest: datetime) -> StagedReading:
+    """Return the one reading in `body`; raise InvalidRequestError with the field and the reason."""
     try:
         reading: Reading = _decoders[kind].decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -132,19 +132,19 @@ def parse_reading(body: bytes, kind: Any, newest: datetime) -> Row:
     return row
 
 
-def parse_batch(body: bytes, newest: datetime) -> tuple[list[Row], list[int], list[Refused]]:
-    """Return the good readings, their places in the request, and the refused ones.
+def parse_batch(body: bytes, newest: datetime) -> tuple[list[StagedReading], list[int], list[Refused]]:
+    """Return the valid readings, their places in the request, and the refused readings.
 
-    Raises InvalidRequestError when the body holds no list of readings at all, or an empty one, TooLargeError when it
-    holds more than MAX_BATCH_READINGS.
+    Raises InvalidRequestError when the body holds no list of readings or an empty one, TooLargeError when the list has
+    more than MAX_BATCH_READINGS.
     """
     refused: list[Refused] = []
     try:
         readings: Sequence[Reading | None] = _counted(_decode_batch(body).readings)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # Some reading is bad, or the JSON is of the kind that only lenient parsers take (NaN): look at each by itself.
+        # A reading is not valid, or the JSON holds what only lenient parsers accept (NaN): parse each by itself.
         readings = _parse_each(_loads(body), refused)
-    rows: list[Row] = []
+    rows: list[StagedReading] = []
     places: list[int] = []
     for index, reading in enumerate(readings):
         if reading is None:
@@ -175,7 +175,7 @@ def _parse_each(document: Any, refused: list[Refused]) -> list[Reading | None]:
 
 
 def _counted(readings: list[Any]) -> list[Any]:
-    # Before anything is made of them: a short request can hold millions.
+    # This check comes before any conversion: a short request can hold millions of readings.
     if len(readings) > MAX_BATCH_READINGS:
         raise TooLargeError(f"a batch holds at most {MAX_BATCH_READINGS} readings")
     if not readings:
@@ -184,13 +184,13 @@ def _counted(readings: list[Any]) -> list[Any]:
 
 
 def _integer(text: str) -> int | float:
-    # Python makes no integer of more than 4,300 digits; as a float, one that long is infinite, and refused as that.
+    # Python refuses integers of more than 4,300 digits. As a float, such a number is infinite, which is refused later.
     return int(text) if len(text) <= 400 else float(text)
 
 
 def _loads(body: bytes) -> Any:
     try:
-        # Decoded here: given bytes, the json module lets encoded surrogates pass.
+        # The body is decoded here, as the json module accepts encoded surrogates in bytes.
         return json.loads(body.decode(), parse_int=_integer)
     except (ValueError, RecursionError) as error:
         detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -201,7 +201,7 @@ def _convert(item: Any, kind: Any) -> Reading:
     try:
         reading: Reading = msgspec.convert(item, kind)
     except msgspec.ValidationError as error:
-        field, reason = explain(error)
+        field, reason = describe_validation_error(error)
         raise InvalidRequestError(reason, field) from None
     except UnicodeEncodeError:
         raise InvalidRequestError("holds half of a surrogate pair, which is no character") from None
@@ -217,43 +217,12 @@ def _guess_label(item: Any) -> str:
     return f"{kind}:{shown[:64]}"
 
 
-def _refusal(row: Row, newest: datetime) -> tuple[str, str]:
+def _refusal(row: StagedReading, newest: datetime) -> tuple[str, str]:
     if not _is_id(row.device_id):
-        return ID_FIELD[row.is_vehicle], _ID_RULE
+        return ID_FIELD[row.is_vehicle], NOT_AN_ID
     return "timestamp", f"must not be later than {newest.astimezone(UTC).isoformat(timespec='seconds')}"
 
 
 def newest_accepted(max_clock_skew: timedelta) -> datetime:
     """Return the latest time that a reading may carry now."""
     return datetime.now(UTC) + max_clock_skew
-
-
-_REASONS: list[tuple[str, str]] = [
-    (r"Object missing required field `(?P<field>\w+)`", "is required"),
-    (r"Expected `(?:float|int)` (?P<bound>[<>]=?) (?P<limit>[-\d.e+]+)", "must be {bound} {limit}"),
-    (r"Expected `str` of length <= (?P<limit>\d+)", "must be at most {limit} characters"),
-    (r"Expected `str` of length >= 1", "must not be empty"),
-    (r"Expected `str` matching regex", _ID_RULE),
-    (r"Expected `datetime` with a timezone component", "must have an offset such as Z or +02:00"),
-    (r"Invalid RFC3339 encoded datetime", "must be an RFC 3339 time such as 2026-02-12T10:30:00Z"),
-    (r"Number out of range", "must be a finite number"),
-    (r"Expected `float`, got `(?P<got>\w+)`", "must be a number, not {got}"),
-    (r"Expected `int`, got `\w+`", "must be a whole number"),
-    (r"Expected `(?:str|datetime)`(?:, got `(?P<got>\w+)`)?", "must be a string"),
-    (r"Invalid value", "must be meter or vehicle"),
-    (r"Expected `object`, got `(?P<got>\w+)`", "must be an object, not {got}"),
-]
-
-
-def explain(error: msgspec.ValidationError) -> tuple[str | None, str]:
-    """Return the field (None: the reading as a whole) and the reason of a refusal, in the contract's words."""
-    message, _, path = str(error).partition(" - at `$")
-    field = path.rstrip("`").rpartition(".")[2] or None
-    for pattern, reason in _REASONS:
-        if match := re.match(pattern, message):
-            groups = match.groupdict()
-            limit = groups.get("limit")
-            if limit is not None:
-                groups["limit"] = "100000000" if 99_999_999 < float(limit) < 1e8 else f"{float(limit):.12g}"
-            return groups.get("field") or field, reason.format(**groups)
-    return field, message

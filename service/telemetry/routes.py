@@ -1,4 +1,4 @@
-"""Ingest over HTTP: one reading or a batch, answered once committed."""
+"""Ingest over HTTP: one reading or a batch; the answer comes after the commit."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from service.errors import (
 from service.http.bodies import BodyReader
 from service.http.documentation import documented
 from service.http.request import AnyRequest
-from service.metrics.engine import Metrics
+from service.metrics.service_metrics import Metrics
 from service.telemetry.readings import (
     ID_FIELD,
     Batch,
     MeterReading,
     Reading,
     Refused,
-    Row,
+    StagedReading,
     VehicleReading,
     label,
     newest_accepted,
@@ -69,8 +69,9 @@ class Ingest:
     metrics: Metrics
 
     async def one(self, request: AnyRequest, kind: Any) -> Accepted:
-        """Store the one reading in the request; raise InvalidRequestError when it is refused,
-        ForbiddenError when its device is not the key's.
+        """Store the one reading in the request.
+
+        Raises InvalidRequestError when the reading breaks a rule, ForbiddenError when the key is bound to others.
         """
         try:
             return await self._one(request, kind)
@@ -89,20 +90,20 @@ class Ingest:
         outcome = await self.writer.write([row])
         if outcome.expired:
             raise InvalidRequestError(_TOO_OLD, "timestamp")
-        if outcome.poisoned:
-            raise InvalidRequestError(outcome.poisoned[0])
+        if outcome.rejected:
+            raise InvalidRequestError(outcome.rejected[0])
         (self.metrics.duplicate if outcome.duplicates else self.metrics.accepted).add()
         return Accepted(True, "vehicle" if row.is_vehicle else "meter", row.device_id)
 
     async def batch(self, request: AnyRequest) -> tuple[int, BatchAccepted]:
-        """Store the good readings in the request; return the HTTP status and what became of each."""
+        """Store the valid readings in the request; return the HTTP status and what happened to each reading."""
         try:
             rows, places, refused = await self._batch(request)
         except OverloadedError:
             self.metrics.shed.add()
             raise
         except EngineError:
-            # How many readings such a body holds nobody knows.
+            # The body cannot be read, so it counts as one reading.
             self.metrics.refused.add()
             raise
         try:
@@ -112,9 +113,9 @@ class Ingest:
             raise
         for n in outcome.expired:
             refused.append(Refused(places[n], label(rows[n]), "timestamp", f"timestamp {_TOO_OLD}"))
-        for n, reason in outcome.poisoned.items():
+        for n, reason in outcome.rejected.items():
             refused.append(Refused(places[n], label(rows[n]), None, reason))
-        stored = len(rows) - len(outcome.expired) - len(outcome.poisoned)
+        stored = len(rows) - len(outcome.expired) - len(outcome.rejected)
         self.metrics.accepted.add(stored - len(outcome.duplicates))
         self.metrics.duplicate.add(len(outcome.duplicates))
         self.metrics.refused.add(len(refused))
@@ -129,7 +130,7 @@ class Ingest:
         self.metrics.problem(HTTP_400_BAD_REQUEST)
         return HTTP_400_BAD_REQUEST, answer
 
-    async def _batch(self, request: AnyRequest) -> tuple[list[Row], list[int], list[Refused]]:
+    async def _batch(self, request: AnyRequest) -> tuple[list[StagedReading], list[int], list[Refused]]:
         rows, places, refused = parse_batch(await self.bodies.read(request), newest_accepted(self.max_clock_skew))
         key = key_of(request)
         if key is not None and not all(key.covers(row.device_id) for row in rows):

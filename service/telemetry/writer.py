@@ -1,4 +1,4 @@
-"""Group commit: requests wait in a queue; whoever is free takes everything that waits and commits it at once."""
+"""Group commit: requests wait in a queue, and each free writer commits all that wait in one transaction."""
 
 from __future__ import annotations
 
@@ -12,40 +12,39 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
 
+from service.database.reconnect import stay_connected
 from service.errors import DatabaseUnavailableError, InvalidReadingError, OverloadedError
-from service.telemetry.readings import Row
+from service.telemetry.readings import StagedReading
 
 log = logging.getLogger(__name__)
-
-_RECONNECT_SECONDS = 0.5
 
 
 @dataclass
 class Outcome:
-    """What became of the readings of one request, by their place in it; all others were stored."""
+    """What happened to readings of one request, by their place in it; the database stored all others."""
 
     duplicates: set[int] = field(default_factory=set)
     expired: set[int] = field(default_factory=set)
-    poisoned: dict[int, str] = field(default_factory=dict)
+    rejected: dict[int, str] = field(default_factory=dict)
 
 
 class Store(Protocol):
     """Stores readings durably."""
 
-    def ended(self) -> bool:
-        """Return whether nothing can be stored any more, as far as that is known without asking."""
+    def is_closed(self) -> bool:
+        """Return whether the connection is closed, as far as that is known without a question to the server."""
 
-    async def store(self, rows: Sequence[Row]) -> tuple[list[int], list[int]]:
+    async def store(self, rows: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
         """Commit rows; return the places of duplicates and of expired readings.
 
-        Raises InvalidReadingError when some row cannot be stored (then none is), DatabaseUnavailableError when the
-        database cannot be used; whether the rows are stored is then unknown, and storing them again is safe.
+        Raises InvalidReadingError when the database rejects a row (then it stores none), DatabaseUnavailableError when
+        the database cannot be used: the rows may be stored or not, and it is safe to store them again.
         """
 
 
 @dataclass(eq=False)
 class _Waiting:
-    rows: Sequence[Row]
+    rows: Sequence[StagedReading]
     answer: asyncio.Future[Outcome]
 
 
@@ -53,8 +52,8 @@ class GroupCommitWriter:
     """Takes readings from any number of requests and commits them in groups.
 
     `open_store` opens one connection for each of `writers` tasks; a group holds at most `batch_readings` unless one
-    request alone is larger; at most `queue_readings` wait, and a request waits at most `timeout_seconds`. `committed`
-    hears of every commit: its readings and the seconds that it took.
+    request alone is larger; at most `queue_readings` wait, and a request waits at most `timeout_seconds`. The writer
+    calls `committed` after every commit, with the number of readings and the duration in seconds.
     """
 
     def __init__(
@@ -77,9 +76,11 @@ class GroupCommitWriter:
         self._pending_readings = 0
         self._arrived = asyncio.Event()
         self._connected = 0
-        self._away = False  # not before a connection was tried: what comes while the service starts may wait
+        self._away = (
+            False  # false until the first attempt to connect failed: requests may wait while the service starts
+        )
         self._closing = False
-        self._trouble = "the database is not connected yet"
+        self._reason = "the database is not connected yet"
 
     @property
     def pending_readings(self) -> int:
@@ -88,7 +89,7 @@ class GroupCommitWriter:
 
     @property
     def accepting(self) -> bool:
-        """Whether readings can be taken now."""
+        """Whether the writer accepts readings now."""
         return self._connected > 0 and not self._closing and self._pending_readings < self._queue_readings
 
     @property
@@ -97,17 +98,17 @@ class GroupCommitWriter:
         return self._connected
 
     @property
-    def trouble(self) -> str:
-        """Why readings cannot be taken; only of use when that is so."""
+    def unready_reason(self) -> str:
+        """Why the writer accepts no readings; it means nothing while it does."""
         if self._closing:
             return "the service is stopping"
-        return self._trouble if not self._connected else "too many readings wait to be stored"
+        return self._reason if not self._connected else "too many readings wait to be stored"
 
-    async def write(self, rows: Sequence[Row]) -> Outcome:
-        """Wait until rows are committed and return what became of each.
+    async def write(self, rows: Sequence[StagedReading]) -> Outcome:
+        """Wait until rows are committed and return what happened to each.
 
-        Raises OverloadedError when too much waits already, DatabaseUnavailableError when they could not be committed
-        within the time limit.
+        Raises OverloadedError when too many readings wait already, DatabaseUnavailableError when the database did not
+        commit the rows within the time limit.
         """
         if not rows:
             return Outcome()
@@ -128,7 +129,7 @@ class GroupCommitWriter:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the writer tasks; on the way out, commit what waits within the time limit."""
+        """Run the writer tasks until the block ends; then commit, within the time limit, the readings that wait."""
         tasks = [asyncio.create_task(self._work()) for _ in range(self._writers)]
         try:
             yield
@@ -142,38 +143,37 @@ class GroupCommitWriter:
             self._fail(self._take_all(), DatabaseUnavailableError("the service stopped before it could store this"))
 
     async def _work(self) -> None:
-        unreachable = False
-        while not (self._closing and not self._queue):
-            try:
-                async with self._open_store() as store:
-                    if unreachable:
-                        log.info("the database is back")
-                        unreachable = False
-                    self._connected += 1
-                    self._away = False
-                    try:
-                        await self._serve(store)
-                    finally:
-                        self._connected -= 1
-            except DatabaseUnavailableError as error:
-                self._trouble = str(error)
-                if not unreachable:
-                    log.error("ingest waits for the database: %s", error)
-                    unreachable = True
-                if not self._connected:
-                    self._away = True
-                    self._fail(self._take_all(), error)
-                if self._closing:
-                    return
-                await asyncio.sleep(_RECONNECT_SECONDS)
+        await stay_connected(
+            self._open_store,
+            self._serve,
+            on_failure=self._disconnected,
+            until=lambda: self._closing and not self._queue,
+            log=log,
+            lost="ingest waits for the database",
+            restored="the database is back",
+        )
+
+    def _disconnected(self, error: Exception) -> None:
+        self._reason = str(error)
+        if not self._connected:
+            self._away = True
+            self._fail(self._take_all(), error)
 
     async def _serve(self, store: Store) -> None:
+        self._connected += 1
+        self._away = False
+        try:
+            await self._commit_groups(store)
+        finally:
+            self._connected -= 1
+
+    async def _commit_groups(self, store: Store) -> None:
         while True:
             while not (self._queue or self._closing):
                 self._arrived.clear()
                 await self._arrived.wait()
-            if store.ended():
-                log.info("the database ended a connection of ingest that was idle: connecting again")
+            if store.is_closed():
+                log.info("the database closed an idle connection of ingest: connecting again")
                 return
             group = self._take()
             if not group:
@@ -195,7 +195,7 @@ class GroupCommitWriter:
 
     async def _commit(self, store: Store, group: list[_Waiting]) -> None:
         rows = [row for waiting in group for row in waiting.rows] if len(group) > 1 else group[0].rows
-        total = await self._store_sound(store, rows)
+        total = await self._store_valid(store, rows)
         start = 0
         for waiting in group:
             end = start + len(waiting.rows)
@@ -203,21 +203,21 @@ class GroupCommitWriter:
                 waiting.answer.set_result(_slice(total, start, end))
             start = end
 
-    async def _store_sound(self, store: Store, rows: Sequence[Row], offset: int = 0) -> Outcome:
-        """Store rows; where one of them cannot be stored, halve until it stands alone and the others are stored."""
+    async def _store_valid(self, store: Store, rows: Sequence[StagedReading], offset: int = 0) -> Outcome:
+        """Store rows; when the database rejects one, store each half by itself, until only that one is left."""
         started = perf_counter()
         try:
             duplicates, expired = await store.store(rows)
         except InvalidReadingError as error:
             if len(rows) == 1:
-                return Outcome(poisoned={offset: str(error)})
+                return Outcome(rejected={offset: str(error)})
             middle = len(rows) // 2
-            left = await self._store_sound(store, rows[:middle], offset)
-            right = await self._store_sound(store, rows[middle:], offset + middle)
+            left = await self._store_valid(store, rows[:middle], offset)
+            right = await self._store_valid(store, rows[middle:], offset + middle)
             return Outcome(
                 left.duplicates | right.duplicates,
                 left.expired | right.expired,
-                left.poisoned | right.poisoned,
+                left.rejected | right.rejected,
             )
         self._committed(len(rows), perf_counter() - started)
         return Outcome({offset + n for n in duplicates}, {offset + n for n in expired})
@@ -250,10 +250,10 @@ class GroupCommitWriter:
 
 
 def _slice(total: Outcome, start: int, end: int) -> Outcome:
-    if not (total.duplicates or total.expired or total.poisoned):
+    if not (total.duplicates or total.expired or total.rejected):
         return Outcome()
     return Outcome(
         {n - start for n in total.duplicates if start <= n < end},
         {n - start for n in total.expired if start <= n < end},
-        {n - start: reason for n, reason in total.poisoned.items() if start <= n < end},
+        {n - start: reason for n, reason in total.rejected.items() if start <= n < end},
     )

@@ -74,7 +74,7 @@ def test_cell(callers, call, holder, cell):
 
 def test_metrics_may_be_opened(servers, edition):
     with servers.database(edition) as url:
-        settings = Settings(host="0.0.0.0", db_pool_min=1, db_pool_max=4, metrics_open=True)
+        settings = Settings(host="0.0.0.0", db_pool_min=1, db_pool_max=4, metrics_open="on")
         with TestClient(create_app(settings, url)) as client:
             assert client.get("/metrics").status_code == 200
             assert client.get("/health").status_code == 401

@@ -22,7 +22,7 @@ from pages import blocks
 from ports import free_port
 
 from service.access.policy import check_start
-from service.database.installation import choose
+from service.database.installation import choose_installation
 from service.errors import DatabaseUnavailableError
 from service.settings import Settings
 
@@ -125,7 +125,7 @@ def test_the_documented_commands_work_while_the_service_runs_and_when_it_does_no
     servers.get(edition)  # skips where this machine cannot run it
     origin = "wheel" if edition == "postgres" else "system"
     try:
-        choose(Settings(edition=edition, embedded_postgres=origin))
+        choose_installation(Settings(edition=edition, embedded_postgres=origin))
     except DatabaseUnavailableError as error:
         pytest.skip(f"no private database of the {edition} edition here: {error}")
     environment = {

@@ -17,7 +17,7 @@ from litestar import get
 
 from service import logs
 from service.app import create_app
-from service.logs import Flood, JsonFormatter, TextFormatter
+from service.logs import JsonFormatter, RateLimitedLogger, TextFormatter
 
 ENGINE = Path(sys.executable).parent / "ev-engine"
 PATH = "/v1/telemetry"
@@ -124,13 +124,13 @@ def test_what_was_held_back_is_counted(monkeypatch, caplog):
     monkeypatch.setattr(logs, "_QUIET_SECONDS", 0.05)
 
     async def flood() -> None:
-        told = Flood(logging.getLogger("service.test"), "answered 503")
+        told = RateLimitedLogger(logging.getLogger("service.test"), "answered 503")
         for n in range(500):
-            told.tell(f"reason {n}", {})
+            told.warning(f"reason {n}", {})
         while len(caplog.records) < 2:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.2)
-        told.tell("again", {})
+        told.warning("again", {})
 
     asyncio.run(flood())
     assert [record.getMessage() for record in caplog.records] == [

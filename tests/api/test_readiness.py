@@ -47,13 +47,13 @@ def test_a_read_only_database_is_told_from_the_start(open_client, connection):
 
 def test_a_schema_without_a_migration_that_the_service_knows_is_too_old(ready, connection):
     connection.execute("DELETE FROM migration.applied WHERE migration_id = '0003.rollups'")
-    assert not_ready(ready) == "the database's schema is older than this service: run make migrate"
+    assert not_ready(ready) == "the database's schema is not up to date: run `ev-engine migrate`"
 
 
 def test_functions_of_another_version_are_too_old_for_a_service_that_never_saw_its_own(open_client, connection):
     connection.execute("UPDATE migration.state SET functions = 'others'")
     client = open_client()
-    wait_until(lambda: "older" in (client.get("/health/ready").json()["reason"] or ""))
+    wait_until(lambda: "not up to date" in (client.get("/health/ready").json()["reason"] or ""))
 
 
 def test_functions_that_a_newer_service_replaces_later_fit(ready, connection):

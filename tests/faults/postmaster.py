@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from service.database.cluster import Cluster
+from service.database.cluster import Cluster, command_line
 from service.database.installation import Installation
 
 
@@ -23,16 +22,13 @@ class Postmaster:
         self._place = data_dir, installation
         self._cluster = Cluster(*self._place)
         self._stack = ExitStack()
+        self.pid = 0
         self.url = ""
 
     @property
-    def pid(self) -> int:
-        assert self._cluster.process is not None
-        return self._cluster.process.pid
-
-    @property
     def runs(self) -> bool:
-        return self._cluster.process is not None and self._cluster.process.poll() is None
+        # It is no child of ours: a killed one may wait for long to be reaped, and has no command line then.
+        return bool(self.pid and command_line(self.pid))
 
     @property
     def log_path(self) -> Path:
@@ -45,6 +41,7 @@ class Postmaster:
         self._stack.enter_context(self._cluster.running())
         self._cluster.prepare_database("faults")
         self.url = self._cluster.url("faults")
+        self.pid = int((self._cluster.path / "postmaster.pid").read_text().split()[0])
 
     def stop(self) -> None:
         self._stack.close()
@@ -52,8 +49,7 @@ class Postmaster:
     def end(self, sent: signal.Signals) -> None:
         """Send SIGKILL or SIGQUIT to the postmaster and wait until it is gone."""
         os.kill(self.pid, sent)
-        assert self._cluster.process is not None
-        self._cluster.process.wait(30)
+        wait_for(lambda: not self.runs, 30)
 
     def kill_backend(self, pid: int) -> None:
         """Kill one of this server's processes."""
@@ -62,9 +58,8 @@ class Postmaster:
 
     def survives(self) -> bool:
         """Return whether the postmaster still runs a little later: after a panic it may give up."""
-        assert self._cluster.process is not None
-        with suppress(subprocess.TimeoutExpired):
-            self._cluster.process.wait(1)
+        with suppress(AssertionError):
+            wait_for(lambda: not self.runs, 1)
         return self.runs
 
     def wait_until_accepting(self, seconds: float = 60) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fix_service import ago, meter_reading, now, wait_until
 from staging import ingest, meter, refresh, vehicle
 
-from service.operations import session
+from service.database import session
 from service.operations.retention import keep
 
 TODAY = now().replace(hour=0, minute=0, second=0, microsecond=0)
@@ -150,7 +150,7 @@ def test_daily_rollups_that_go_are_lost_for_good_and_a_dry_run_says_so(told, con
 def test_a_database_without_the_engine_says_what_to_do(make, empty_database_url):
     done = make("retention", url=empty_database_url)
     assert done.returncode != 0
-    assert "run make migrate first" in done.stderr
+    assert "run `ev-engine migrate`" in done.stderr
 
 
 @pytest.mark.edition("timescale", reason="only TimescaleDB has a columnstore")

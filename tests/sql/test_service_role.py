@@ -171,7 +171,7 @@ def test_an_analyst_sees_no_keys_and_calls_nothing_that_acts_as_the_owner(connec
     for statement in (
         "SELECT * FROM engine.api_key",
         "SELECT * FROM engine.keys()",
-        "SELECT engine.find_keys('{}', 0)",
+        "SELECT engine.find_keys(0)",
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement)

@@ -8,7 +8,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from service.access.addresses import Addresses, names_this_machine
-from service.access.limits import Bucket, Buckets, Limit, counted_as
+from service.access.limits import Bucket, Buckets, Limit, rate_limit_key
 from service.errors import RateLimitedError, SettingsError
 from service.settings import Settings
 
@@ -63,7 +63,7 @@ def test_the_table_is_bounded_and_forgets_who_was_silent_longest():
 def test_a_fine_empties_a_bucket_at_the_most():
     limit, bucket = Limit("address", 1), Bucket()
     limit.take(bucket, 100.0)
-    limit.fine(bucket, 10**9, 100.0)
+    limit.penalize(bucket, 10**9, 100.0)
     assert taken(limit, bucket, 100.0) == 0
     assert taken(limit, bucket, 103.0) == 3
     assert taken(limit, bucket, 110.0) == 5
@@ -83,7 +83,7 @@ def test_a_fine_empties_a_bucket_at_the_most():
     ],
 )
 def test_addresses_are_counted_by_who_holds_them(address, name):
-    assert counted_as(address) == name
+    assert rate_limit_key(address) == name
 
 
 TRUSTED = [ip_network("10.0.0.0/8"), ip_network("::1/128")]

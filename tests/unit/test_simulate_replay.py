@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from service.simulate.replay import ReplayError, choose, chunks, place, shift_before, spread
+from service.simulate.replay import ReplayError, choose_sessions, chunks, place, shift_before, spread
 from service.simulate.sessions import SessionFileError, read_sessions
 
 JPL_HEADER = (
@@ -185,11 +185,11 @@ def test_an_unusable_file_is_refused_with_its_line(tmp_path, text, message):
 
 
 def test_days_are_chosen_by_the_local_clock(jpl):
-    assert len(choose(jpl, None, 1)) == len(JPL) - 1
-    assert [each.vehicle for each in choose(jpl, date(2019, 5, 2), 1)] == ["next day"]
-    assert len(choose(jpl, date(2019, 5, 1), 2)) == len(JPL)
+    assert len(choose_sessions(jpl, None, 1)) == len(JPL) - 1
+    assert [each.vehicle for each in choose_sessions(jpl, date(2019, 5, 2), 1)] == ["next day"]
+    assert len(choose_sessions(jpl, date(2019, 5, 1), 2)) == len(JPL)
     with pytest.raises(ReplayError, match="2019-05-01 to 2019-05-02"):
-        choose(jpl, date(2020, 1, 1), 1)
+        choose_sessions(jpl, date(2020, 1, 1), 1)
 
 
 @pytest.mark.parametrize("hour", range(0, 72, 5))

@@ -55,15 +55,15 @@ COMMENT ON FUNCTION engine.keys() IS 'Every key, revoked ones too, oldest first,
 
 -- The service's role may ask these and nothing else about keys; they take values, never names or text of SQL.
 
-CREATE OR REPLACE FUNCTION engine.find_keys(p_ids text[], p_after bigint)
+CREATE OR REPLACE FUNCTION engine.find_keys(p_after bigint)
 RETURNS TABLE (
     id text, name text, scopes text[], device_id text, device_prefix text, salt bytea, hash bytea, version bigint,
     revoked boolean
 ) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.id, k.name, k.scopes, k.device_id, k.device_prefix, k.salt, k.hash, k.version, k.revoked_at IS NOT NULL
-    FROM engine.api_key AS k WHERE k.id = ANY (p_ids) OR k.version > p_after
+    FROM engine.api_key AS k WHERE k.version > p_after
 $$;
-COMMENT ON FUNCTION engine.find_keys(text[], bigint) IS 'Keys with one of these ids, and those that changed after a version';
+COMMENT ON FUNCTION engine.find_keys(bigint) IS 'Keys that changed after a version, revoked ones too';
 
 CREATE OR REPLACE FUNCTION engine.key_version() RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ SELECT coalesce(max(k.version), 0) FROM engine.api_key AS k $$;
