@@ -1,7 +1,7 @@
 """Request bodies: it bounds their size, their time, and the memory that they take together.
 
-The decompression is our own, for two reasons. `gzip.GzipFile` has no limit on the number of members: 500,000 empty ones
-keep it busy for two seconds. zstandard's `stream_reader` does not report a body that ends in the middle of a frame.
+The decompression is our own, since neither `gzip.GzipFile` nor `zstd.ZstdFile` limits the number of members: a body of
+empty ones keeps the first busy for seconds, and the second for half a minute.
 """
 
 from __future__ import annotations
