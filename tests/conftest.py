@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
-from editions import EDITIONS, OUTCOMES, REQUIRE_TIMESCALE, other_pairs
+from editions import EDITIONS, OUTCOMES, REQUIRE_TIMESCALE, describe, other_pairs
 
 pytest_plugins = ["fix_databases", "fix_service", "fix_keys"]
 
@@ -59,8 +59,7 @@ def pytest_terminal_summary(
             terminalreporter.write_line(f"edition {name}: tested on {outcome.text}", green=True)
     for pair in other_pairs(config):
         terminalreporter.write_line(
-            f"NOT TESTED: PostgreSQL {pair.major} with TimescaleDB {pair.timescaledb}, which is here too "
-            f"(--postgres {pair.major} tests it)",
+            f"NOT TESTED: {describe(pair)}, which is here too (--postgres {pair.major} tests it)",
             yellow=True,
             bold=True,
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from editions import OUTCOMES, Outcome, installation_of, missing
+from editions import OUTCOMES, Outcome, describe, installation_of, missing
 from postmaster import Postmaster
 from serving import Service
 from tally import Tally
@@ -75,6 +75,8 @@ def chosen_installation(edition: str, request: pytest.FixtureRequest) -> Install
             reason += ", and a container's processes cannot be frozen"
         request.config.stash[OUTCOMES].setdefault(edition, Outcome(False, reason))
         pytest.skip(reason)
+    # Under a name of its own: the other tests start a server of theirs unless the edition has an outcome.
+    request.config.stash[OUTCOMES][f"{edition} under faults"] = Outcome(True, describe(chosen))
     return chosen
 
 

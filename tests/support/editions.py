@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -32,17 +33,22 @@ def installation_of(edition: str, config: pytest.Config) -> Installation | None:
     return max(usable, key=lambda each: each.major, default=None)
 
 
+def describe(installation: Installation) -> str:
+    """Name an installation's PostgreSQL, and its TimescaleDB where it has one."""
+    timescale = f" with TimescaleDB {installation.timescaledb}" if installation.timescaledb else ""
+    return f"PostgreSQL {installation.major}{timescale}"
+
+
 def other_pairs(config: pytest.Config) -> list[Installation]:
-    """Return this machine's other pairs of PostgreSQL and TimescaleDB, which a tested timescale edition was not on."""
-    outcome = config.stash[OUTCOMES].get("timescale")
-    if outcome is None or not outcome.tested:
-        return []
-    usable = [each for each in system_installations() if each.timescaledb]
-    return [
-        each
-        for each in usable
-        if f"PostgreSQL {each.major}." not in outcome.text or f"TimescaleDB {each.timescaledb}" not in outcome.text
-    ]
+    """Return this machine's pairs of PostgreSQL and TimescaleDB that were left out when another was tested."""
+    outcomes = config.stash[OUTCOMES].items()
+    tested = [outcome.text for name, outcome in outcomes if name.startswith("timescale") and outcome.tested]
+    usable = [each for each in system_installations() if each.timescaledb] if tested else []
+    return [each for each in usable if not any(_names(text, each) for text in tested)]
+
+
+def _names(text: str, pair: Installation) -> bool:
+    return re.search(rf"PostgreSQL {pair.major}\b.* TimescaleDB {re.escape(str(pair.timescaledb))}\b", text) is not None
 
 
 def missing(edition: str, config: pytest.Config) -> str:
