@@ -25,7 +25,9 @@ MAX_UNKNOWN = 10_000
 _POLL_SECONDS = 2.0
 _ANSWER_SECONDS = 5.0
 _FRESH_SECONDS = 10.0
-_CHANGES = "SELECT * FROM engine.find_keys(%s)"
+# One page keeps the event loop busy for some 50 ms; without pages, 100,000 keys at the start took 0.9 s of it.
+_PAGE = 5000
+_CHANGES = "SELECT * FROM engine.find_keys(%s) ORDER BY version LIMIT %s"
 
 
 @dataclass(slots=True)
@@ -54,9 +56,9 @@ class Key:
 class Keyring:
     """Finds a key by its id.
 
-    It holds every key that is not revoked, and asks for changes every 2 s, or at once when somebody presents a key that
-    it does not know: one question then serves all who wait. When the database has not answered for 10 s, no key counts
-    any more: the keyring raises DatabaseUnavailableError, and refuses nobody.
+    It holds every key that is not revoked (70 MB for 100,000), and asks for changes every 2 s, or at once when somebody
+    presents a key that it does not know: one question then serves all who wait. When the database has not answered for
+    10 s, no key counts any more: the keyring raises DatabaseUnavailableError, and refuses nobody.
     """
 
     def __init__(self, url: str) -> None:
@@ -155,10 +157,17 @@ class Keyring:
             self._version = 0
 
     async def _ask(self, connection: AsyncConnection) -> None:
-        asked_at = monotonic()
-        async with cut_after(connection, _ANSWER_SECONDS), connection.cursor(row_factory=class_row(Key)) as cursor:
-            await cursor.execute(_CHANGES, [self._version])
-            changed = await cursor.fetchall()
+        more = True
+        while more:
+            asked_at = monotonic()
+            async with cut_after(connection, _ANSWER_SECONDS), connection.cursor(row_factory=class_row(Key)) as cursor:
+                await cursor.execute(_CHANGES, [self._version, _PAGE])
+                changed = await cursor.fetchall()
+            self._apply(changed)
+            more = len(changed) == _PAGE
+        self._fresh_until = asked_at + _FRESH_SECONDS
+
+    def _apply(self, changed: list[Key]) -> None:
         for key in changed:
             key_id = key.id.encode()
             self._version = max(self._version, key.version)
@@ -168,7 +177,9 @@ class Keyring:
                 key.bucket = before.bucket
             if not key.revoked:
                 self._keys[key_id] = key
-        self._fresh_until = asked_at + _FRESH_SECONDS
+            elif before is not None:
+                # Its device may still send for a while: that costs the address no penalty.
+                self._unknown.add(key_id)
 
     def _take_waiting(self) -> asyncio.Future[bool] | None:
         waiting, self._next_answer = self._next_answer, None

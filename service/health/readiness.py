@@ -38,7 +38,7 @@ class Readiness:
 
     async def unready_reason(self) -> str | None:
         """Return why the service cannot store readings, None when it can; log each change."""
-        reason = await self._flight.get(self._probe) if self._writer.accepting else self._writer.unready_reason
+        reason = self._writer.unready_reason or await self._flight.get(self._probe)
         if reason and not self._last_reason:
             log.warning("not ready: %s", reason)
         elif self._last_reason and not reason:

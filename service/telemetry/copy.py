@@ -41,12 +41,12 @@ class CopyStore:
             return True
         return False
 
-    async def store(self, rows: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
-        """Commit rows; see `Store.store`."""
+    async def store(self, readings: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
+        """Commit readings; see `Store.store`."""
         for attempt in range(_RETRIES + 1):
             try:
                 async with cut_after(self._connection, self._timeout_seconds):
-                    return await self._store_once(rows)
+                    return await self._store_once(readings)
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as error:
                 # The engine takes its locks in one order; another session may take them in another.
                 if attempt == _RETRIES:
@@ -55,14 +55,14 @@ class CopyStore:
                 raise of_ingest(error) from error
         raise AssertionError("unreachable")
 
-    async def _store_once(self, rows: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
+    async def _store_once(self, readings: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
         cursor = self._connection.cursor()
         try:
             await cursor.execute("BEGIN")
             async with cursor.copy(_COPY) as copy:
                 copy.set_types(_COPY_TYPES)
-                for ordinal, row in enumerate(rows):
-                    await copy.write_row((ordinal, *row))
+                for ordinal, reading in enumerate(readings):
+                    await copy.write_row((ordinal, *reading))
             await cursor.execute(_INGEST)
             outcome = await cursor.fetchone()
         except BaseException:

@@ -1,4 +1,4 @@
-"""Ingest over HTTP: one reading or a batch; the answer comes after the commit."""
+"""Ingest over HTTP: one reading or a batch, answered once it is committed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ from msgspec import Meta, Struct
 
 from service.access.guard import key_of
 from service.access.scope import Scope, needs
-from service.errors import (
-    DatabaseUnavailableError,
-    EngineError,
-    ForbiddenError,
-    InvalidRequestError,
-    OverloadedError,
-)
+from service.errors import EngineError, ForbiddenError, InvalidRequestError, UnavailableError
 from service.http.bodies import BodyReader
 from service.http.documentation import documented
 from service.http.request import AnyRequest
@@ -36,14 +30,14 @@ from service.telemetry.readings import (
     parse_batch,
     parse_reading,
 )
-from service.telemetry.writer import GroupCommitWriter
+from service.telemetry.writer import DUPLICATE, STORED, GroupCommitWriter
 
 _NOT_COVERED = "must be a device that this key is bound to"
 _TOO_OLD = "must not be older than the history that is kept"
 
 
 class Accepted(Struct, frozen=True):
-    """A reading that is stored, now or earlier."""
+    """A reading that is stored, by this request or an earlier one."""
 
     success: Annotated[bool, Meta(description="Always true")]
     type: Annotated[str, Meta(description="meter or vehicle")]
@@ -51,17 +45,17 @@ class Accepted(Struct, frozen=True):
 
 
 class BatchAccepted(Struct, frozen=True):
-    """What became of a batch: `success` counts stored readings, duplicates among them; `failed` the refused ones."""
+    """The outcome of a batch: `success` counts the stored readings, with duplicates; `failed` the refused ones."""
 
-    success: Annotated[int, Meta(description="Readings stored, now or earlier")]
+    success: Annotated[int, Meta(description="Readings stored, by this request or an earlier one")]
     failed: Annotated[int, Meta(description="Readings refused")]
-    duplicates: Annotated[int, Meta(description="Readings that were stored earlier; part of success")]
-    errors: Annotated[list[str], Meta(description="What was wrong with each refused reading")]
+    duplicates: Annotated[int, Meta(description="Readings that an earlier request stored; part of success")]
+    errors: Annotated[list[str], Meta(description="What is wrong with each refused reading")]
 
 
 @dataclass(frozen=True)
 class Ingest:
-    """What the ingest handlers need."""
+    """What the ingest handlers share."""
 
     writer: GroupCommitWriter
     bodies: BodyReader
@@ -69,13 +63,13 @@ class Ingest:
     metrics: Metrics
 
     async def one(self, request: AnyRequest, kind: Any) -> Accepted:
-        """Store the one reading in the request.
+        """Store the one reading of a request.
 
-        Raises InvalidRequestError when the reading breaks a rule, ForbiddenError when the key is bound to others.
+        Raises InvalidRequestError when the reading is refused, ForbiddenError when its device is not the key's.
         """
         try:
             return await self._one(request, kind)
-        except (OverloadedError, DatabaseUnavailableError):
+        except UnavailableError:
             self.metrics.shed.add()
             raise
         except EngineError:
@@ -83,63 +77,67 @@ class Ingest:
             raise
 
     async def _one(self, request: AnyRequest, kind: Any) -> Accepted:
-        row = parse_reading(await self.bodies.read(request), kind, newest_accepted(self.max_clock_skew))
+        reading = parse_reading(await self.bodies.read(request), kind, newest_accepted(self.max_clock_skew))
         key = key_of(request)
-        if key is not None and not key.covers(row.device_id):
-            raise ForbiddenError(f"{ID_FIELD[row.is_vehicle]} {_NOT_COVERED}")
-        outcome = await self.writer.write([row])
+        if key is not None and not key.covers(reading.device_id):
+            raise ForbiddenError(f"{ID_FIELD[reading.is_vehicle]} {_NOT_COVERED}")
+        (outcome,) = await self.writer.write([reading])
         if outcome.expired:
             raise InvalidRequestError(_TOO_OLD, "timestamp")
         if outcome.rejected:
-            raise InvalidRequestError(outcome.rejected[0])
-        (self.metrics.duplicate if outcome.duplicates else self.metrics.accepted).add()
-        return Accepted(True, "vehicle" if row.is_vehicle else "meter", row.device_id)
+            raise InvalidRequestError(outcome.rejected)
+        (self.metrics.duplicate if outcome.duplicate else self.metrics.accepted).add()
+        return Accepted(True, "vehicle" if reading.is_vehicle else "meter", reading.device_id)
 
     async def batch(self, request: AnyRequest) -> tuple[int, BatchAccepted]:
-        """Store the valid readings in the request; return the HTTP status and what happened to each reading."""
+        """Store the valid readings of a request; return the HTTP status and the outcome."""
         try:
-            rows, places, refused = await self._batch(request)
-        except OverloadedError:
-            self.metrics.shed.add()
-            raise
-        except EngineError:
-            # The body cannot be read, so it counts as one reading.
-            self.metrics.refused.add()
+            readings, places, refused = await self._parse(request)
+        except EngineError as error:
+            # Nobody knows how many readings such a body holds: it counts as one.
+            (self.metrics.shed if isinstance(error, UnavailableError) else self.metrics.refused).add()
             raise
         try:
-            outcome = await self.writer.write(rows)
-        except (OverloadedError, DatabaseUnavailableError):
-            self.metrics.shed.add(len(rows))
+            outcomes = await self.writer.write(readings)
+        except UnavailableError:
+            self.metrics.shed.add(len(readings))
             raise
-        for n in outcome.expired:
-            refused.append(Refused(places[n], label(rows[n]), "timestamp", f"timestamp {_TOO_OLD}"))
-        for n, reason in outcome.rejected.items():
-            refused.append(Refused(places[n], label(rows[n]), None, reason))
-        stored = len(rows) - len(outcome.expired) - len(outcome.rejected)
-        self.metrics.accepted.add(stored - len(outcome.duplicates))
-        self.metrics.duplicate.add(len(outcome.duplicates))
+        accepted, duplicates = outcomes.count(STORED), outcomes.count(DUPLICATE)
+        if accepted + duplicates < len(readings):
+            for place, reading, outcome in zip(places, readings, outcomes, strict=True):
+                if outcome.expired:
+                    refused.append(Refused(place, label(reading), "timestamp", f"timestamp {_TOO_OLD}"))
+                elif outcome.rejected is not None:
+                    refused.append(Refused(place, label(reading), None, outcome.rejected))
+        self.metrics.accepted.add(accepted)
+        self.metrics.duplicate.add(duplicates)
         self.metrics.refused.add(len(refused))
         answer = BatchAccepted(
-            success=stored,
+            success=accepted + duplicates,
             failed=len(refused),
-            duplicates=len(outcome.duplicates),
+            duplicates=duplicates,
             errors=[str(item) for item in sorted(refused)],
         )
-        if stored:
+        if answer.success:
             return HTTP_201_CREATED, answer
         self.metrics.problem(HTTP_400_BAD_REQUEST)
         return HTTP_400_BAD_REQUEST, answer
 
-    async def _batch(self, request: AnyRequest) -> tuple[list[StagedReading], list[int], list[Refused]]:
-        rows, places, refused = parse_batch(await self.bodies.read(request), newest_accepted(self.max_clock_skew))
+    async def _parse(self, request: AnyRequest) -> tuple[list[StagedReading], list[int], list[Refused]]:
+        """Return the readings of a batch as `parse_batch` does; refuse those of devices that are not the key's."""
+        body = await self.bodies.read(request)
+        readings, places, refused = parse_batch(body, newest_accepted(self.max_clock_skew))
         key = key_of(request)
-        if key is not None and not all(key.covers(row.device_id) for row in rows):
-            covered = [n for n, row in enumerate(rows) if key.covers(row.device_id)]
-            for n in set(range(len(rows))).difference(covered):
-                field = ID_FIELD[rows[n].is_vehicle]
-                refused.append(Refused(places[n], label(rows[n]), field, f"{field} {_NOT_COVERED}"))
-            rows, places = [rows[n] for n in covered], [places[n] for n in covered]
-        return rows, places, refused
+        if key is None or all(key.covers(reading.device_id) for reading in readings):
+            return readings, places, refused
+        covered: list[tuple[StagedReading, int]] = []
+        for reading, place in zip(readings, places, strict=True):
+            if key.covers(reading.device_id):
+                covered.append((reading, place))
+            else:
+                field = ID_FIELD[reading.is_vehicle]
+                refused.append(Refused(place, label(reading), field, f"{field} {_NOT_COVERED}"))
+        return [reading for reading, _ in covered], [place for _, place in covered], refused
 
 
 def telemetry_router(ingest: Ingest) -> Router:
@@ -172,7 +170,7 @@ def telemetry_router(ingest: Ingest) -> Router:
     @post(
         "/batch",
         operation_class=documented(400, 408, 413, 415, 503, body=Batch, refusal=BatchAccepted),
-        summary="Store many readings; the good ones are stored when others are refused",
+        summary="Store many readings; the valid ones are stored when others are refused",
     )
     async def batch(request: AnyRequest) -> Response[BatchAccepted]:
         status, answer = await ingest.batch(request)

@@ -1,4 +1,4 @@
-"""Group commit: requests wait in a queue, and each free writer commits all that wait in one transaction."""
+"""Group commit: requests wait in a queue, and each free writer commits everything that waits at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from service.database.reconnect import stay_connected
 from service.errors import DatabaseUnavailableError, InvalidReadingError, OverloadedError
@@ -19,41 +19,49 @@ from service.telemetry.readings import StagedReading
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Outcome:
-    """What happened to readings of one request, by their place in it; the database stored all others."""
+class Outcome(NamedTuple):
+    """What became of one reading; `rejected` is the reason why the database cannot store it."""
 
-    duplicates: set[int] = field(default_factory=set)
-    expired: set[int] = field(default_factory=set)
-    rejected: dict[int, str] = field(default_factory=dict)
+    duplicate: bool = False
+    expired: bool = False
+    rejected: str | None = None
+
+    @property
+    def stored(self) -> bool:
+        """Whether the reading is stored, by this request or an earlier one."""
+        return not self.expired and self.rejected is None
+
+
+STORED, DUPLICATE, EXPIRED = Outcome(), Outcome(duplicate=True), Outcome(expired=True)
 
 
 class Store(Protocol):
     """Stores readings durably."""
 
     def is_closed(self) -> bool:
-        """Return whether the connection is closed, as far as that is known without a question to the server."""
+        """Return whether the connection is known to be closed, without asking the database."""
 
-    async def store(self, rows: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
-        """Commit rows; return the places of duplicates and of expired readings.
+    async def store(self, readings: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
+        """Commit readings; return the places of duplicates and of expired readings.
 
-        Raises InvalidReadingError when the database rejects a row (then it stores none), DatabaseUnavailableError when
-        the database cannot be used: the rows may be stored or not, and it is safe to store them again.
+        Raises InvalidReadingError when the database cannot store one of them; it then stores none. Raises
+        DatabaseUnavailableError when the database cannot be used; nobody knows then whether the readings are stored,
+        and storing them again is safe.
         """
 
 
 @dataclass(eq=False)
 class _Waiting:
-    rows: Sequence[StagedReading]
-    answer: asyncio.Future[Outcome]
+    readings: Sequence[StagedReading]
+    answer: asyncio.Future[list[Outcome]]
 
 
 class GroupCommitWriter:
     """Takes readings from any number of requests and commits them in groups.
 
-    `open_store` opens one connection for each of `writers` tasks; a group holds at most `batch_readings` unless one
-    request alone is larger; at most `queue_readings` wait, and a request waits at most `timeout_seconds`. The writer
-    calls `committed` after every commit, with the number of readings and the duration in seconds.
+    Each of `writers` tasks has a connection, which `open_store` opens. A group holds `batch_readings` at most, unless
+    one request alone is larger. At most `queue_readings` wait, and a request waits for `timeout_seconds` at most.
+    `committed` hears of every commit: its readings and its seconds.
     """
 
     def __init__(
@@ -76,11 +84,9 @@ class GroupCommitWriter:
         self._pending_readings = 0
         self._arrived = asyncio.Event()
         self._connected = 0
-        self._away = (
-            False  # false until the first attempt to connect failed: requests may wait while the service starts
-        )
+        self._unreachable = False  # until a first attempt to connect fails: requests may wait while the service starts
         self._closing = False
-        self._reason = "the database is not connected yet"
+        self._trouble = "the database is not connected yet"
 
     @property
     def pending_readings(self) -> int:
@@ -88,39 +94,36 @@ class GroupCommitWriter:
         return self._pending_readings
 
     @property
-    def accepting(self) -> bool:
-        """Whether the writer accepts readings now."""
-        return self._connected > 0 and not self._closing and self._pending_readings < self._queue_readings
-
-    @property
     def connected(self) -> int:
-        """Connections that readings are committed over."""
+        """Connections that commit readings."""
         return self._connected
 
     @property
-    def unready_reason(self) -> str:
-        """Why the writer accepts no readings; it means nothing while it does."""
+    def unready_reason(self) -> str | None:
+        """Why the writer cannot take readings now; None when it can."""
         if self._closing:
             return "the service is stopping"
-        return self._reason if not self._connected else "too many readings wait to be stored"
+        if not self._connected:
+            return self._trouble
+        return "too many readings wait to be stored" if self._pending_readings >= self._queue_readings else None
 
-    async def write(self, rows: Sequence[StagedReading]) -> Outcome:
-        """Wait until rows are committed and return what happened to each.
+    async def write(self, readings: Sequence[StagedReading]) -> list[Outcome]:
+        """Wait until readings are committed and return the outcome of each.
 
-        Raises OverloadedError when too many readings wait already, DatabaseUnavailableError when the database did not
-        commit the rows within the time limit.
+        Raises OverloadedError when too many readings wait already, DatabaseUnavailableError when they were not
+        committed in time.
         """
-        if not rows:
-            return Outcome()
+        if not readings:
+            return []
         if self._closing:
             raise OverloadedError("the service is stopping")
-        if self._pending_readings and self._pending_readings + len(rows) > self._queue_readings:
+        if self._pending_readings and self._pending_readings + len(readings) > self._queue_readings:
             raise OverloadedError("too many readings wait to be stored")
-        if self._away and self._pending_readings:
+        if self._unreachable and self._pending_readings:
             raise DatabaseUnavailableError("the database is not reachable")
-        waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(readings, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
-        self._pending_readings += len(rows)
+        self._pending_readings += len(readings)
         self._arrived.set()
         try:
             return await asyncio.wait_for(waiting.answer, self._timeout_seconds)
@@ -129,7 +132,7 @@ class GroupCommitWriter:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the writer tasks until the block ends; then commit, within the time limit, the readings that wait."""
+        """Run the writer tasks; at the end, commit what waits within the time limit."""
         tasks = [asyncio.create_task(self._work()) for _ in range(self._writers)]
         try:
             yield
@@ -146,114 +149,105 @@ class GroupCommitWriter:
         await stay_connected(
             self._open_store,
             self._serve,
-            on_failure=self._disconnected,
+            on_failure=self._lost,
             until=lambda: self._closing and not self._queue,
             log=log,
             lost="ingest waits for the database",
             restored="the database is back",
         )
 
-    def _disconnected(self, error: Exception) -> None:
-        self._reason = str(error)
+    def _lost(self, error: Exception) -> None:
+        self._trouble = str(error)
         if not self._connected:
-            self._away = True
+            self._unreachable = True
             self._fail(self._take_all(), error)
 
     async def _serve(self, store: Store) -> None:
+        """Commit groups over one connection until it is closed, or the service stops and nothing waits."""
         self._connected += 1
-        self._away = False
+        self._unreachable = False
         try:
-            await self._commit_groups(store)
+            while await self._something_waits():
+                if store.is_closed():
+                    log.info("the database closed an idle connection of ingest: connecting again")
+                    return
+                if group := self._take():
+                    await self._commit(store, group)
         finally:
             self._connected -= 1
 
-    async def _commit_groups(self, store: Store) -> None:
-        while True:
-            while not (self._queue or self._closing):
-                self._arrived.clear()
-                await self._arrived.wait()
-            if store.is_closed():
-                log.info("the database closed an idle connection of ingest: connecting again")
-                return
-            group = self._take()
-            if not group:
-                if self._closing:
-                    return
-                continue
-            try:
-                await self._commit(store, group)
-                self._release(group)
-            except DatabaseUnavailableError as error:
-                self._fail(group, error)
-                raise
-            except BaseException as error:
-                self._fail(group, DatabaseUnavailableError("the readings could not be stored"))
-                if not isinstance(error, Exception):
-                    raise
-                log.exception("a group of readings failed")
-                raise DatabaseUnavailableError(f"unexpected failure: {error}") from error
+    async def _something_waits(self) -> bool:
+        """Wait for a request; return False when the service stops and none waits."""
+        while not (self._queue or self._closing):
+            self._arrived.clear()
+            await self._arrived.wait()
+        return bool(self._queue)
 
     async def _commit(self, store: Store, group: list[_Waiting]) -> None:
-        rows = [row for waiting in group for row in waiting.rows] if len(group) > 1 else group[0].rows
-        total = await self._store_valid(store, rows)
+        """Commit a group and answer its requests; raise DatabaseUnavailableError when that fails."""
+        readings = (
+            [reading for waiting in group for reading in waiting.readings] if len(group) > 1 else group[0].readings
+        )
+        try:
+            outcomes = await self._store(store, readings)
+        except DatabaseUnavailableError as error:
+            self._fail(group, error)
+            raise
+        except BaseException as error:
+            self._fail(group, DatabaseUnavailableError("the readings could not be stored"))
+            if not isinstance(error, Exception):
+                raise
+            log.exception("a group of readings failed")
+            raise DatabaseUnavailableError(f"unexpected failure: {error}") from error
+        self._release(group)
         start = 0
         for waiting in group:
-            end = start + len(waiting.rows)
+            end = start + len(waiting.readings)
             if not waiting.answer.done():
-                waiting.answer.set_result(_slice(total, start, end))
+                waiting.answer.set_result(outcomes[start:end])
             start = end
 
-    async def _store_valid(self, store: Store, rows: Sequence[StagedReading], offset: int = 0) -> Outcome:
-        """Store rows; when the database rejects one, store each half by itself, until only that one is left."""
+    async def _store(self, store: Store, readings: Sequence[StagedReading]) -> list[Outcome]:
+        """Store readings; halve those that the database refuses, until the invalid ones stand alone."""
         started = perf_counter()
         try:
-            duplicates, expired = await store.store(rows)
+            duplicates, expired = await store.store(readings)
         except InvalidReadingError as error:
-            if len(rows) == 1:
-                return Outcome(rejected={offset: str(error)})
-            middle = len(rows) // 2
-            left = await self._store_valid(store, rows[:middle], offset)
-            right = await self._store_valid(store, rows[middle:], offset + middle)
-            return Outcome(
-                left.duplicates | right.duplicates,
-                left.expired | right.expired,
-                left.rejected | right.rejected,
-            )
-        self._committed(len(rows), perf_counter() - started)
-        return Outcome({offset + n for n in duplicates}, {offset + n for n in expired})
+            if len(readings) == 1:
+                return [Outcome(rejected=str(error))]
+            middle = len(readings) // 2
+            return await self._store(store, readings[:middle]) + await self._store(store, readings[middle:])
+        self._committed(len(readings), perf_counter() - started)
+        outcomes = [STORED] * len(readings)
+        for place in duplicates:
+            outcomes[place] = DUPLICATE
+        for place in expired:
+            outcomes[place] = EXPIRED
+        return outcomes
 
     def _take(self) -> list[_Waiting]:
+        """Take a group out of the queue, without the requests whose senders gave up."""
         group: list[_Waiting] = []
         readings = 0
-        while self._queue and (not group or readings + len(self._queue[0].rows) <= self._batch_readings):
+        while self._queue and (not group or readings + len(self._queue[0].readings) <= self._batch_readings):
             waiting = self._queue.popleft()
             if waiting.answer.done():
                 self._release([waiting])
             else:
                 group.append(waiting)
-                readings += len(waiting.rows)
+                readings += len(waiting.readings)
         return group
-
-    def _release(self, group: list[_Waiting]) -> None:
-        self._pending_readings -= sum(len(waiting.rows) for waiting in group)
 
     def _take_all(self) -> list[_Waiting]:
         group = list(self._queue)
         self._queue.clear()
         return group
 
+    def _release(self, group: list[_Waiting]) -> None:
+        self._pending_readings -= sum(len(waiting.readings) for waiting in group)
+
     def _fail(self, group: list[_Waiting], error: Exception) -> None:
         self._release(group)
         for waiting in group:
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
-
-
-def _slice(total: Outcome, start: int, end: int) -> Outcome:
-    if not (total.duplicates or total.expired or total.rejected):
-        return Outcome()
-    return Outcome(
-        {n - start for n in total.duplicates if start <= n < end},
-        {n - start for n in total.expired if start <= n < end},
-        {n - start: reason for n, reason in total.rejected.items() if start <= n < end},
-    )

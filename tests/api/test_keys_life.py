@@ -9,6 +9,7 @@ import pytest
 from fix_keys import bearer
 from fix_service import meter_reading, vehicle_reading, wait_until
 
+from service.access import keyring
 from service.access.scope import Scope
 from service.errors import InvalidRequestError, NotFoundError
 
@@ -19,6 +20,14 @@ def status(client, key, path="/v1/status/overview"):
 
 def test_a_key_made_while_the_service_runs_works_at_once(guarded, make_key):
     assert status(guarded, make_key("read")) == 200
+
+
+def test_keys_come_by_pages(open_client, make_key, keys, monkeypatch):
+    monkeypatch.setattr(keyring, "_PAGE", 2)
+    made = [make_key("read", name=f"key-{n}") for n in range(5)]
+    keys.revoke("key-1")
+    client = open_client(auth="on")
+    assert [status(client, key) for key in made] == [200, 401, 200, 200, 200]
 
 
 def test_a_revoked_key_stops_working_within_10_seconds(guarded, make_key, keys):
