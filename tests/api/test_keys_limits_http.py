@@ -7,7 +7,7 @@ import hashlib
 import re
 
 import pytest
-from fix_service import meter_reading
+from fix_service import meter_reading, wait_until
 
 
 def test_a_key_that_sends_too_much_is_told_when_to_come_back(open_client, make_key):
@@ -57,6 +57,28 @@ def test_guessing_costs_the_guesser_and_not_the_database(open_client, make_key):
         client.get("/v1/status/overview", headers={"X-API-Key": f"ev_{n:012x}_{n:064x}"}).status_code for n in range(4)
     ]
     assert codes == [401, 401, 429, 429]
+
+
+def test_a_key_that_was_revoked_costs_its_address_no_more_than_any_request(open_client, make_key, keys, connection):
+    """Its device goes on sending for a while, and other devices may share its address."""
+    # 100 requests at once: the penalty for one unknown key uses them up.
+    client = open_client(auth="on", address_rate_limit=20)
+    revoked, other = make_key("read", name="gone"), make_key("read", name="stays")
+
+    def status(key: dict[str, str]) -> int:
+        return client.get("/v1/status/overview", headers=key).status_code
+
+    assert (status(revoked), status(other)) == (200, 200)
+    keys.revoke("gone")
+    (since,) = connection.execute("SELECT clock_timestamp()").fetchone()
+    # Requests count here, so the database tells when the service has asked for changes and has their answer.
+    asked = """SELECT EXISTS (SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%%find_keys%%'
+        AND query_start > %s AND state = 'idle')"""
+    wait_until(lambda: connection.execute(asked, [since]).fetchone()[0])
+    wait_until(lambda: status(revoked) == 401)
+    assert [status(revoked) for _ in range(3)] == [401] * 3
+    assert status(other) == 200
 
 
 def test_the_service_is_not_limited_on_its_own_machine(client):
