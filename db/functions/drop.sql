@@ -1,5 +1,8 @@
 -- Removes what the files beside this one create, so that migrations can be rolled back under it.
-DROP VIEW IF EXISTS public.meter_current_status, public.vehicle_current_status CASCADE;
+DROP VIEW IF EXISTS
+    public.meter_current_status, engine.meter_reading, engine.meter_15min, engine.meter_hourly, engine.meter_daily,
+    public.vehicle_current_status, engine.vehicle_reading, engine.vehicle_15min, engine.vehicle_hourly, engine.vehicle_daily
+CASCADE;
 DROP FUNCTION IF EXISTS
     public.vehicle_performance(text, integer, timestamptz, text), public.vehicle_trend(text, integer, timestamptz),
     public.vehicle_energy(timestamptz, timestamptz), public.fleet_efficiency(integer, timestamptz),

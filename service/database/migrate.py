@@ -22,6 +22,20 @@ log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parents[2] / "db"
 _LOCK = "SELECT pg_advisory_lock(hashtext('ev-engine migrations'))"
+# Routines of the engine, and the transaction that made each; those that belong to a type are left out.
+_ROUTINES = b"""
+SELECT p.oid::regprocedure::text, p.xmin::text
+FROM pg_proc AS p
+WHERE p.pronamespace = 'engine'::regnamespace
+    AND NOT EXISTS (
+        SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i'
+    )
+"""
+# An earlier release's routine or view of the same name has another result, other arguments or other columns.
+_OTHER_SHAPE = (
+    psycopg.errors.InvalidFunctionDefinition,
+    psycopg.errors.InvalidTableDefinition,
+)
 _OPTIONS = "-c lock_timeout=60s -c client_min_messages=warning -c timezone=UTC"
 
 
@@ -36,7 +50,7 @@ def migrate(url: str, edition: str = "auto", folder: Path = FOLDER) -> str:
         found = _edition(connection, edition)
         for name in apply_migrations(url, _OPTIONS, _folders(folder, "migrations", found)):
             log.info("applied migration %s", name)
-        _apply_functions(connection, _functions(folder, found), found)
+        _apply_functions(connection, folder, found)
         return found
 
 
@@ -130,7 +144,7 @@ def known_migrations(edition: str) -> set[str]:
 
 def functions_checksum(edition: str) -> str:
     """Return the checksum of the functions that this service calls, as migrate() records it."""
-    return hashlib.sha256(_functions(FOLDER, edition)).hexdigest()
+    return _checksum(FOLDER, edition)
 
 
 def _folders(folder: Path, kind: str, edition: str) -> list[Path]:
@@ -138,18 +152,38 @@ def _folders(folder: Path, kind: str, edition: str) -> list[Path]:
 
 
 def _functions(folder: Path, edition: str) -> bytes:
-    files = [file for part in _folders(folder, "functions", edition) for file in sorted(part.glob("*.sql"))]
-    files.append(folder / "functions" / "roles.sql")
+    # The edition's own first: what is common reads its rollups.
+    folders = reversed(_folders(folder, "functions", edition))
+    files = [file for part in folders for file in sorted(part.glob("*.sql"))]
     return "\n".join(map(render, files)).encode()
 
 
-def _apply_functions(connection: Connection[Any], script: bytes, edition: str) -> None:
-    checksum = hashlib.sha256(script).hexdigest()
+def _roles(folder: Path) -> bytes:
+    return (folder / "functions" / "roles.sql").read_bytes()
+
+
+def _checksum(folder: Path, edition: str) -> str:
+    return hashlib.sha256(_functions(folder, edition) + b"\n" + _roles(folder)).hexdigest()
+
+
+def _apply_functions(connection: Connection[Any], folder: Path, edition: str) -> None:
+    checksum = _checksum(folder, edition)
     if connection.execute("SELECT FROM migration.state WHERE functions = %s", [checksum]).fetchone() is not None:
         return
+    script = _functions(folder, edition)
     with connection.transaction():
         # Bodies name each other and the session's staging table: they are checked when they run.
         connection.execute("SET LOCAL check_function_bodies = off")
-        connection.execute(script)
+        earlier = set(connection.execute(_ROUTINES))
+        try:
+            with connection.transaction():
+                connection.execute(script)
+        except _OTHER_SHAPE:
+            connection.execute((folder / "functions" / "drop.sql").read_bytes())
+            connection.execute(script)
+        # What the script did not make anew is of another release.
+        for routine, _ in earlier.intersection(connection.execute(_ROUTINES)):
+            connection.execute(f"DROP ROUTINE IF EXISTS {routine} CASCADE".encode())
+        connection.execute(_roles(folder))
         connection.execute("UPDATE migration.state SET functions = %s", [checksum])
     log.info("applied functions (%s edition)", edition)

@@ -1,8 +1,9 @@
 """SQL templates: what holds for both streams, or for each of their rollups, is written once.
 
 A file named `*.stream.sql` is rendered once for each stream, one named `*.rollup.sql` once for each rollup of each of
-them. `{name}` stands for what the tables below say; a line that holds `{measure}` is repeated for each measure of the
-stream, and one that ends in `-- vehicles only` is left out for meters.
+them, one named `*.source.sql` once for each of those and for readings. `{name}` stands for what the tables below say; a
+line that holds `{measure}` is repeated for each measure of the stream, and one that ends in `-- vehicles only` is left
+out for meters.
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ _MEASURES: dict[str, tuple[dict[str, str], ...]] = {
     ),
 }
 _ROLLUPS: tuple[dict[str, str], ...] = (
-    {"rollup": "15min", "width": "15 minutes", "width_in_words": "quarter of an hour", "readings": "15"},
-    {"rollup": "hourly", "width": "1 hour", "width_in_words": "hour", "readings": "60"},
-    {"rollup": "daily", "width": "1 day", "width_in_words": "day", "readings": "1440"},
+    {"rollup": "15min", "width": "15 minutes"},
+    {"rollup": "hourly", "width": "1 hour"},
+    {"rollup": "daily", "width": "1 day"},
 )
+_SOURCES = ({"source": "reading"}, *({"source": rollup["rollup"]} for rollup in _ROLLUPS))
 _NAME = re.compile(r"\{([a-z_]+)\}")
 _PER_MEASURE = re.compile(r"\{measure(_in_words)?\}")
 _VEHICLES_ONLY = "-- vehicles only\n"
@@ -57,6 +59,8 @@ def render(path: Path) -> str:
         return "\n".join(_fill(text, stream) for stream in _STREAMS)
     if path.name.endswith(".rollup.sql"):
         return "\n".join(_fill(text, stream | rollup) for stream in _STREAMS for rollup in _ROLLUPS)
+    if path.name.endswith(".source.sql"):
+        return "\n".join(_fill(text, stream | source) for stream in _STREAMS for source in _SOURCES)
     return text
 
 

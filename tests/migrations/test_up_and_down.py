@@ -17,7 +17,7 @@ from service.database import migrate as schema
 from service.database.migrate import migrate, rollback
 from service.errors import DatabaseUnavailableError, SettingsError
 
-MIGRATIONS = ["0001.foundation", "0002.history", "0003.rollups", "0004.horizon", "0005.quarters"]
+MIGRATIONS = ["0001.foundation", "0002.history", "0003.rollups", "0004.horizon", "0005.quarters", "0006.period_cuts"]
 
 
 def session(url: str) -> psycopg.Connection:
@@ -140,7 +140,7 @@ def test_data_and_answers_stay_when_migrate_runs_again(database_url):
 
 
 def test_a_database_that_another_releases_files_made_is_brought_up_to_date(empty_database_url, edition, tmp_path):
-    older = shutil.copytree(schema.FOLDER, tmp_path / "db", ignore=shutil.ignore_patterns("0005.*"))
+    older = shutil.copytree(schema.FOLDER, tmp_path / "db", ignore=shutil.ignore_patterns("0006.*"))
     for file in older.glob("functions/**/*.sql"):
         file.write_text("")  # they stand on the newest migration
     (older / "functions" / "common" / "older.sql").write_text(
@@ -183,3 +183,33 @@ def test_the_edition_follows_the_server_when_nobody_says(empty_database_url, edi
 def test_a_database_that_is_away_is_said_to_be(servers, edition):
     with pytest.raises(DatabaseUnavailableError):
         migrate(servers.get(edition).url_of("no_such_database"))
+
+
+def test_functions_of_another_release_do_not_stand_in_the_way(empty_database_url, edition):
+    """Whatever shape they had: other arguments, another result, a trigger or a view on them, gone in this release."""
+    migrate(empty_database_url, edition)
+    with session(empty_database_url) as connection:
+        fill(connection)
+        expected = answers(connection)
+        for statement in (
+            "CREATE FUNCTION engine.split_period(text) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+            "CREATE FUNCTION engine.of_yesterday() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            "CREATE TRIGGER of_yesterday AFTER INSERT ON meter_telemetry_history EXECUTE FUNCTION engine.of_yesterday()",
+            "DROP FUNCTION engine.period_start",
+            "CREATE FUNCTION engine.period_start(p_hours integer, p_period_end timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT 'x' $$",
+            "DROP VIEW meter_current_status CASCADE",
+            "CREATE VIEW meter_current_status AS SELECT 1 AS of_yesterday",
+            "UPDATE migration.state SET functions = 'of yesterday'",
+        ):
+            connection.execute(statement)
+        before = everything(empty_database_url)
+        assert migrate(empty_database_url, edition) == edition
+        assert everything(empty_database_url) != before
+        assert answers(connection) == expected
+        left = (
+            "SELECT proname, pg_get_function_result(oid) FROM pg_proc WHERE proname IN ('of_yesterday', 'period_start')"
+        )
+        assert connection.execute(left).fetchall() == [("period_start", "timestamp with time zone")]
+        (overloads,) = connection.execute("SELECT count(*) FROM pg_proc WHERE proname = 'split_period'").fetchone()
+        assert overloads == 1
+        connection.execute("SELECT meter_id FROM meter_current_status")

@@ -105,6 +105,11 @@ def test_of_the_engine_an_analyst_may_only_read_what_answers_are_made_of(analyst
         "stale_hour",
         "meter_state",
         "vehicle_state",
+        *(
+            f"{stream}_{source}"
+            for stream in ("meter", "vehicle")
+            for source in ("reading", "15min", "hourly", "daily")
+        ),
     }
     routines = analyst.execute(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'engine'::regnamespace "

@@ -115,33 +115,64 @@ def test_a_period_that_is_none_is_refused(connection, name):
 
 
 def test_a_period_is_split_into_parts_that_only_add_up(connection):
-    def split(start, end, quarters=True, days=True):
-        query = "SELECT source, part_from, part_to FROM engine.split_period('meter', %s, %s, %s, %s)"
-        return connection.execute(query, [moment(start), moment(end), quarters, days]).fetchall()
+    def cut(start, end):
+        cuts = connection.execute(
+            "SELECT c.* FROM engine.cut_period('meter', %s, %s, true, true) AS c", [moment(start), moment(end)]
+        )
+        return [(at - moment(0)).total_seconds() / 3600 for at in cuts.fetchone()[:8]]
+
+    def split(start, end, days=True):
+        query = "SELECT source, part_from, part_to FROM engine.split_period('meter', 'M1', %s, %s, %s)"
+        return connection.execute(query, [moment(start), moment(end), days]).fetchall()
 
     def parts(*edges):
         return [(source, moment(start), moment(end)) for source, start, end in edges]
 
     ingest(connection, meter("M1", moment(1)), vehicle("V1", moment(1)))
     refresh(connection)
+    # Readings to the first cut and from the last, then quarters, hours and days; days of a stale hour would be the middle.
+    assert cut(-1.3, 49.6) == [-1.25, -1, 0, 48, 48, 48, 49, 49.5]
+    assert cut(3, 5) == [3, 3, 5, 5, 5, 5, 5, 5]
+    assert cut(3.1, 3.2) == [3.2] * 8
+    assert cut(3.1, 4) == [3.25, 4, 4, 4, 4, 4, 4, 4]
+    assert cut(3.25, 4.5) == [3.25, 4, 4, 4, 4, 4, 4, 4.5]
+    # For one device a cut hour's readings are read.
     assert split(-1.3, 49.6) == parts(
-        ("reading", -1.3, -1.25), ("15min", -1.25, -1), ("hour", -1, 0), ("day", 0, 48), ("hour", 48, 49), ("15min", 49, 49.5),
-        ("reading", 49.5, 49.6),
-    )  # fmt: skip
-    assert split(-1.3, 49.6, quarters=False, days=False) == parts(
-        ("reading", -1.3, -1), ("hour", -1, 49), ("reading", 49, 49.6)
+        ("reading", -1.3, -1), ("hourly", -1, 0), ("daily", 0, 48), ("hourly", 48, 49), ("reading", 49, 49.6)
     )
-    assert split(3, 5) == parts(("hour", 3, 5))
-    assert split(3.1, 3.2) == parts(("reading", 3.1, 3.2))
-    assert split(3.1, 4) == parts(("reading", 3.1, 3.25), ("15min", 3.25, 4))
-    assert split(3.25, 4.5) == parts(("15min", 3.25, 4), ("15min", 4, 4.5))
+    assert split(-1.3, 49.6, days=False) == parts(("reading", -1.3, -1), ("hourly", -1, 49), ("reading", 49, 49.6))
     connection.execute("UPDATE engine.horizon SET rolled_up_before = %s", [moment(4.25)])
-    assert split(3, 5) == parts(("hour", 3, 4), ("15min", 4, 4.25), ("reading", 4.25, 5))
-    assert split(4.5, 5) == parts(("reading", 4.5, 5))
-    # Where quarters are not complete, or not kept, hours take their place.
+    assert cut(3, 5) == [3, 3, 4, 4, 4, 4, 4, 4.25]
+    assert cut(4.5, 5) == [4.5] * 8
+    # Where quarters are not complete, or not kept, hours take their place; where history is gone, quarters serve a device too.
     connection.execute("UPDATE engine.horizon SET quarters_from = %s", [moment(4)])
-    assert split(2.6, 5) == parts(("reading", 2.6, 3), ("hour", 3, 4), ("15min", 4, 4.25), ("reading", 4.25, 5))
-    assert split(2.6, 3.6) == parts(("reading", 2.6, 3), ("reading", 3, 3.6))
+    assert cut(2.6, 5) == [3, 3, 4, 4, 4, 4, 4, 4.25]
+    assert cut(2.6, 3.6) == [3, 3, 3, 3, 3, 3, 3, 3]
+    connection.execute("UPDATE engine.horizon SET quarters_from = '-infinity', history_from = %s", [moment(4.5)])
+    assert split(2.6, 4.6) == parts(("reading", 2.6, 2.75), ("15min", 2.75, 3), ("hourly", 3, 4), ("reading", 4, 4.6))
+
+
+def test_a_devices_stale_hours_are_parts_of_readings(connection):
+    def split(device, start, end):
+        query = (
+            "SELECT source, part_from, part_to FROM engine.split_period('meter', %s, %s, %s, true) ORDER BY part_from"
+        )
+        rows = connection.execute(query, [device, moment(start), moment(end)])
+        return [(source, *((at - moment(0)).total_seconds() / 3600 for at in bounds)) for source, *bounds in rows]
+
+    if connection.execute("SELECT engine.edition()").fetchone() == ("postgres",):
+        pytest.skip("rollups are never stale in this edition")
+    ingest(connection, meter("M1", moment(1)), vehicle("V1", moment(1)))
+    refresh(connection)
+    ingest(connection, *(meter("M1", moment(hour)) for hour in (26.5, 27.5, 30.5)))
+    assert split("M1", 0.5, 48) == [
+        ("reading", 0.5, 1), ("hourly", 1, 24), ("hourly", 24, 26), ("reading", 26, 28), ("hourly", 28, 30),
+        ("reading", 30, 31), ("hourly", 31, 48),
+    ]  # fmt: skip
+    assert split("M1", 27.5, 31) == [("reading", 27.5, 28), ("hourly", 28, 30), ("reading", 30, 31)]
+    # Days between the first and the last stale hour of the stream are summed by the hour for every device.
+    connection.execute("UPDATE engine.horizon SET rolled_up_before = %s", [moment(96)])
+    assert split("M2", 0, 72) == [("daily", 0, 24), ("hourly", 24, 48), ("daily", 48, 72)]
 
 
 def test_parts_add_up_around_days_and_stale_hours(connection):

@@ -149,13 +149,14 @@ def test_two_writers_of_one_device_hour_do_not_wait_for_each_other(rolled_up, co
 def test_days_around_stale_hours_are_still_taken_whole(rolled_up):
     ingest(rolled_up, vehicle("V1", moment(30, minutes=5), 5))
     parts = rolled_up.execute(
-        "SELECT source, part_from, part_to FROM engine.split_period('vehicle', %s, %s, true, true)",
+        "SELECT source, part_from, part_to FROM engine.split_period('vehicle', 'V1', %s, %s, true)",
         [moment(0), moment(48)],
     ).fetchall()
     assert parts == [
-        ("day", moment(0), moment(24)),
-        ("hour", moment(24), moment(48)),
-        ("stale hour", moment(0), moment(48)),
+        ("daily", moment(0), moment(24)),
+        ("hourly", moment(24), moment(30)),
+        ("hourly", moment(31), moment(48)),
+        ("reading", moment(30), moment(31)),
     ]
     assert fleet(rolled_up) == (96, 101)
 
@@ -188,16 +189,20 @@ class TestDroppedHistory:
         period = {"start": self.start() + timedelta(minutes=first), "end": self.start() + timedelta(minutes=last)}
         for stream, device in (("meter", "M1"), ("vehicle", "V1")):
             for name in (device, None):
+                sums = (
+                    "engine.{0}_sums(%(start)s, %(end)s, %(name)s, NULL)"
+                    if name
+                    else "engine.{0}_energy_parts(%(start)s, %(end)s, engine.cut_period('{0}', %(start)s, %(end)s, true, true))"
+                )
                 (kwh,) = dropped.execute(
-                    f"SELECT coalesce(sum(kwh), 0) FROM engine.{stream}_sums(%(start)s, %(end)s, %(name)s, NULL, true)",
-                    period | {"name": name},
+                    f"SELECT coalesce(sum(kwh), 0) FROM {sums.format(stream)}", period | {"name": name}
                 ).fetchone()
                 assert kwh == expected, (stream, name)
 
     def test_it_is_answered_by_the_hour_where_quarters_are_dropped_too(self, dropped):
         dropped.execute("UPDATE engine.retention SET keep = '95 days' WHERE relation LIKE '%_15min'")
         dropped.execute("CALL engine.apply_retention()")
-        query = "SELECT coalesce(sum(kwh), 0) FROM engine.meter_sums(%s, %s, NULL, NULL, true)"
+        query = "SELECT coalesce(sum(kwh_consumed_ac), 0) FROM fleet_trend(%s, %s)"
         start = self.start()
         for first, last, expected in ((0, 120, 24), (30, 120, 12), (30, 90, 0)):
             edges = [start + timedelta(minutes=first), start + timedelta(minutes=last)]

@@ -2,74 +2,58 @@
 
 -- A meter that serves one vehicle throughout needs no more than its sum; one that changes hands has a period for each mapping.
 CREATE OR REPLACE FUNCTION engine.remapped_meter_energy(p_from timestamptz, p_to timestamptz) RETURNS TABLE (vehicle_id text, kwh numeric)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
     RETURN QUERY
         WITH part AS MATERIALIZED (
             SELECT m.meter_id, m.vehicle_id, s.source, s.part_from, s.part_to
             FROM public.device_mapping AS m
-            CROSS JOIN LATERAL engine.split_period('meter', greatest(m.valid_from, p_from), least(m.valid_to, p_to), false, false) AS s
+            CROSS JOIN LATERAL engine.split_period('meter', m.meter_id, greatest(m.valid_from, p_from), least(m.valid_to, p_to), false) AS s
             WHERE m.valid_from < p_to AND m.valid_to > p_from AND (m.valid_from > p_from OR m.valid_to < p_to)
-        ), stale AS MATERIALIZED (
-            SELECT DISTINCT s.device_id, s.bucket FROM engine.stale_hour AS s
-            WHERE s.stream = 'meter' AND s.bucket > p_from - interval '1 hour' AND s.bucket < p_to
-        ), reading_part AS MATERIALIZED (
-            SELECT p.meter_id, p.vehicle_id, p.part_from, p.part_to FROM part AS p WHERE p.source = 'reading'
-            UNION ALL
-            SELECT p.meter_id, p.vehicle_id, greatest(p.part_from, s.bucket), least(p.part_to, s.bucket + interval '1 hour')
-            FROM part AS p JOIN stale AS s ON s.device_id = p.meter_id AND s.bucket > p.part_from - interval '1 hour' AND s.bucket < p.part_to
-            WHERE p.source = 'stale hour'
         )
-        SELECT p.vehicle_id, sum(r.kwh_consumed_ac) FROM reading_part AS p
+        SELECT p.vehicle_id, sum(r.kwh_consumed_ac) FROM part AS p
         JOIN public.meter_telemetry_history AS r ON r.meter_id = p.meter_id AND r.ts >= p.part_from AND r.ts < p.part_to
-        WHERE r.ts >= p_from AND r.ts < p_to GROUP BY p.vehicle_id
-        UNION ALL
-        SELECT p.vehicle_id, sum(b.total_kwh_consumed_ac) FROM part AS p
-        JOIN public.meter_telemetry_15min AS b ON b.meter_id = p.meter_id AND b.bucket >= p.part_from AND b.bucket < p.part_to
-        WHERE p.source = '15min' AND b.bucket >= p_from AND b.bucket < p_to
-            AND (b.meter_id, date_bin('1 hour', b.bucket, 'epoch')) NOT IN (SELECT s.device_id, s.bucket FROM stale AS s) GROUP BY p.vehicle_id
-        UNION ALL
-        SELECT p.vehicle_id, sum(b.total_kwh_consumed_ac) FROM part AS p
-        JOIN public.meter_telemetry_hourly AS b ON b.meter_id = p.meter_id AND b.bucket >= p.part_from AND b.bucket < p.part_to
-        WHERE p.source = 'hour' AND b.bucket >= p_from AND b.bucket < p_to
-            AND (b.meter_id, b.bucket) NOT IN (SELECT s.device_id, s.bucket FROM stale AS s) GROUP BY p.vehicle_id;
+        WHERE p.source = 'reading' AND r.ts >= p_from AND r.ts < p_to GROUP BY p.vehicle_id
+        UNION ALL SELECT p.vehicle_id, sum(b.total_kwh_consumed_ac) FROM part AS p
+        JOIN engine.meter_15min AS b ON b.meter_id = p.meter_id AND b.bucket >= p.part_from AND b.bucket < p.part_to
+        WHERE p.source = '15min' AND b.bucket >= p_from AND b.bucket < p_to GROUP BY p.vehicle_id
+        UNION ALL SELECT p.vehicle_id, sum(b.total_kwh_consumed_ac) FROM part AS p
+        JOIN engine.meter_hourly AS b ON b.meter_id = p.meter_id AND b.bucket >= p.part_from AND b.bucket < p.part_to
+        WHERE p.source = 'hourly' AND b.bucket >= p_from AND b.bucket < p_to GROUP BY p.vehicle_id;
 END
 $$;
 COMMENT ON FUNCTION engine.remapped_meter_energy(timestamptz, timestamptz) IS 'AC energy (kWh) for each vehicle of the meters that were mapped to it for a part of [from, to); the rows of a vehicle add up';
 
 CREATE OR REPLACE FUNCTION engine.fleet_energy(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (vehicle_id text, kwh_ac numeric, kwh_dc numeric)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET hash_mem_multiplier = 8 AS $$
+DECLARE
+    v_meter_cuts engine.period_cuts := engine.cut_period('meter', p_from, p_to, true, true);
+    v_vehicle_cuts engine.period_cuts := engine.cut_period('vehicle', p_from, p_to, true, true);
 BEGIN
     RETURN QUERY
-        -- Two streams, two processes: the planner may sum each in a worker of its own.
         WITH energy AS MATERIALIZED (
-            SELECT true AS is_meter, m.device_id, sum(m.kwh) AS kwh FROM engine.meter_sums(p_from, p_to, NULL, NULL, true) AS m GROUP BY m.device_id
-            UNION ALL
-            SELECT false, v.device_id, sum(v.kwh) FROM engine.vehicle_sums(p_from, p_to, NULL, NULL, true) AS v GROUP BY v.device_id
+            SELECT true AS is_meter, m.device_id, sum(m.kwh) AS kwh FROM engine.meter_energy_parts(p_from, p_to, v_meter_cuts) AS m GROUP BY m.device_id
+            UNION ALL SELECT false, v.device_id, sum(v.kwh) FROM engine.vehicle_energy_parts(p_from, p_to, v_vehicle_cuts) AS v GROUP BY v.device_id
         ), ac AS MATERIALIZED (
             SELECT a.vehicle_id, sum(a.kwh) AS kwh FROM (
                 SELECT m.vehicle_id, e.kwh FROM energy AS e JOIN public.device_mapping AS m ON m.meter_id = e.device_id
                 WHERE e.is_meter AND m.valid_from <= p_from AND m.valid_to >= p_to
-                UNION ALL
-                SELECT r.vehicle_id, r.kwh FROM engine.remapped_meter_energy(p_from, p_to) AS r
+                UNION ALL SELECT r.vehicle_id, r.kwh FROM engine.remapped_meter_energy(p_from, p_to) AS r
             ) AS a GROUP BY a.vehicle_id
         )
         SELECT coalesce(dc.device_id, ac.vehicle_id), ac.kwh, dc.kwh
         FROM (SELECT e.device_id, e.kwh FROM energy AS e WHERE NOT e.is_meter) AS dc FULL JOIN ac ON ac.vehicle_id = dc.device_id
-        UNION ALL
-        SELECT NULL, sum(e.kwh) - coalesce((SELECT sum(ac.kwh) FROM ac), 0), NULL FROM energy AS e WHERE e.is_meter;
+        UNION ALL SELECT NULL, sum(e.kwh) - coalesce((SELECT sum(ac.kwh) FROM ac), 0), NULL FROM energy AS e WHERE e.is_meter;
 END
 $$;
 COMMENT ON FUNCTION engine.fleet_energy(timestamptz, timestamptz) IS 'AC and DC energy (kWh) of every vehicle over [from, to), null where nothing was received; the row without a vehicle holds what meters consumed while mapped to none';
 
 CREATE OR REPLACE FUNCTION public.vehicle_energy(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (
-    vehicle_id text, total_kwh_consumed_ac numeric, total_kwh_delivered_dc numeric, efficiency_ratio numeric,
-    efficiency_status text
+    vehicle_id text, total_kwh_consumed_ac numeric, total_kwh_delivered_dc numeric, efficiency_ratio numeric, efficiency_status text
 ) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM engine.check_period(p_from, p_to);
     RETURN QUERY
         SELECT e.vehicle_id, e.kwh_ac, e.kwh_dc, r.ratio, engine.efficiency_status(r.ratio, s)
         FROM engine.fleet_energy(p_from, p_to) AS e CROSS JOIN engine.settings AS s
@@ -109,15 +93,18 @@ COMMENT ON FUNCTION public.fleet_efficiency(integer, timestamptz) IS 'Energy (kW
 
 CREATE OR REPLACE FUNCTION public.fleet_trend(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (hour timestamptz, kwh_consumed_ac numeric, kwh_delivered_dc numeric)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    v_meter_cuts engine.period_cuts := engine.cut_period('meter', p_from, p_to, true, false);
+    v_vehicle_cuts engine.period_cuts := engine.cut_period('vehicle', p_from, p_to, true, false);
 BEGIN
-    PERFORM engine.check_period(p_from, p_to);
     RETURN QUERY
         SELECT e.bucket, sum(e.ac), sum(e.dc)
         FROM (
-            SELECT m.bucket, m.kwh AS ac, NULL::numeric AS dc FROM engine.meter_sums(p_from, p_to, NULL, '1 hour', true) AS m
-            UNION ALL
-            SELECT v.bucket, NULL, v.kwh FROM engine.vehicle_sums(p_from, p_to, NULL, '1 hour', true) AS v
+            SELECT date_bin('1 hour', m.ts, 'epoch') AS bucket, sum(m.kwh) AS ac, NULL::numeric AS dc
+            FROM engine.meter_energy_parts(p_from, p_to, v_meter_cuts) AS m GROUP BY 1
+            UNION ALL SELECT date_bin('1 hour', v.ts, 'epoch'), NULL, sum(v.kwh)
+            FROM engine.vehicle_energy_parts(p_from, p_to, v_vehicle_cuts) AS v GROUP BY 1
         ) AS e
         GROUP BY e.bucket ORDER BY e.bucket;
 END

@@ -1,58 +1,81 @@
 -- Periods: what each part of a period is summed from, and the bounds of periods and days.
 
 -- A period is readings | 15 minutes | hours | days | hours | 15 minutes | readings, and the parts only ever add up.
--- Rollups leave stale hours out, a further part makes up for them, and days are taken by the hour from the first to the last
--- that holds a stale one. For one device the 60 readings of a cut hour cost less than planning another statement, so
--- p_quarters is false for it.
-CREATE OR REPLACE FUNCTION engine.split_period(
-    p_stream text, p_from timestamptz, p_to timestamptz, p_quarters boolean, p_days boolean
-) RETURNS TABLE (source text, part_from timestamptz, part_to timestamptz)
+-- Rollups leave stale hours out, readings make up for them, and days are taken by the hour from the first to the last that
+-- holds a stale one. For one device the 60 readings of a cut hour cost less than planning another statement, so p_quarters is
+-- false for it.
+CREATE OR REPLACE FUNCTION engine.cut_period(p_stream text, p_from timestamptz, p_to timestamptz, p_quarters boolean, p_days boolean)
+RETURNS engine.period_cuts
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     c_tick CONSTANT interval := '1 microsecond';
+    v engine.period_cuts;
     v_horizon record;
     v_finest interval;
-    v_quarters_from timestamptz; v_quarters_to timestamptz;
-    v_hours_from timestamptz; v_hours_to timestamptz;
-    v_days_from timestamptz; v_days_to timestamptz;
-    v_first_stale timestamptz; v_last_stale timestamptz;
-    v_stale_from timestamptz; v_stale_to timestamptz;
 BEGIN
+    PERFORM engine.check_period(p_from, p_to);
     SELECT h.history_from, h.rolled_up_before, greatest(h.quarters_from, now() - r.keep) AS quarters_from
     INTO STRICT v_horizon
     FROM engine.horizon AS h
     JOIN engine.retention AS r ON r.relation = p_stream || '_telemetry_15min'
     WHERE h.stream = p_stream;
     v_finest := CASE WHEN p_from >= v_horizon.quarters_from AND (p_quarters OR p_from < v_horizon.history_from) THEN '15 minutes' ELSE '1 hour' END;
-    v_quarters_from := least(date_bin(v_finest, p_from + v_finest - c_tick, 'epoch'), p_to);
+    v.quarters_from := least(date_bin(v_finest, p_from + v_finest - c_tick, 'epoch'), p_to);
     v_finest := CASE WHEN p_to >= v_horizon.quarters_from AND (p_quarters OR p_to < v_horizon.history_from) THEN '15 minutes' ELSE '1 hour' END;
-    v_quarters_to := greatest(v_quarters_from, date_bin(v_finest, least(p_to, v_horizon.rolled_up_before), 'epoch'));
-    v_hours_from := least(date_bin('1 hour', v_quarters_from + interval '1 hour' - c_tick, 'epoch'), v_quarters_to);
-    v_hours_to := greatest(v_hours_from, date_bin('1 hour', v_quarters_to, 'epoch'));
-    v_days_from := date_bin('1 day', v_hours_from + interval '1 day' - c_tick, 'epoch');
-    v_days_to := date_bin('1 day', v_hours_to, 'epoch');
-    IF v_days_from >= v_days_to OR NOT p_days THEN
-        v_days_from := v_hours_to;
-        v_days_to := v_hours_to;
+    v.quarters_to := greatest(v.quarters_from, date_bin(v_finest, least(p_to, v_horizon.rolled_up_before), 'epoch'));
+    v.hours_from := least(date_bin('1 hour', v.quarters_from + interval '1 hour' - c_tick, 'epoch'), v.quarters_to);
+    v.hours_to := greatest(v.hours_from, date_bin('1 hour', v.quarters_to, 'epoch'));
+    v.days_from := date_bin('1 day', v.hours_from + interval '1 day' - c_tick, 'epoch');
+    v.days_to := date_bin('1 day', v.hours_to, 'epoch');
+    IF v.days_from >= v.days_to OR NOT p_days THEN
+        v.days_from := v.hours_to;
+        v.days_to := v.hours_to;
     END IF;
-    SELECT min(s.bucket), max(s.bucket) INTO v_first_stale, v_last_stale
+    SELECT date_bin('1 day', min(s.bucket), 'epoch'), date_bin('1 day', max(s.bucket), 'epoch') + interval '1 day', min(s.bucket) IS NOT NULL
+    INTO v.stale_from, v.stale_to, v.has_stale_hours
     FROM engine.stale_hour AS s
-    WHERE s.stream = p_stream AND s.bucket > v_quarters_from - interval '1 hour' AND s.bucket < v_quarters_to;
-    v_stale_from := greatest(v_days_from, least(v_days_to, date_bin('1 day', v_first_stale, 'epoch')));
-    v_stale_to := greatest(v_stale_from, least(v_days_to, date_bin('1 day', v_last_stale, 'epoch') + interval '1 day'));
-    RETURN QUERY
-        SELECT p.source, p.part_from, p.part_to
-        FROM (
-            VALUES
-                ('reading', p_from, v_quarters_from), ('15min', v_quarters_from, v_hours_from), ('hour', v_hours_from, v_days_from),
-                ('day', v_days_from, v_stale_from), ('hour', v_stale_from, v_stale_to), ('day', v_stale_to, v_days_to),
-                ('hour', v_days_to, v_hours_to), ('15min', v_hours_to, v_quarters_to), ('reading', v_quarters_to, p_to),
-                ('stale hour', v_quarters_from, CASE WHEN v_first_stale IS NOT NULL THEN v_quarters_to END)
-        ) AS p (source, part_from, part_to)
-        WHERE p.part_from < p.part_to;
+    WHERE s.stream = p_stream AND s.bucket > v.quarters_from - interval '1 hour' AND s.bucket < v.quarters_to;
+    v.stale_from := greatest(v.days_from, least(v.days_to, v.stale_from));
+    v.stale_to := greatest(v.stale_from, least(v.days_to, v.stale_to));
+    RETURN v;
 END
 $$;
-COMMENT ON FUNCTION engine.split_period(text, timestamptz, timestamptz, boolean, boolean) IS 'Splits [from, to) into parts that do not overlap and says what each is summed from: readings, 15min, hour or day rollups, or what those leave out, the readings of stale hours. Without quarters, cut hours are summed from readings where history is kept; without days, from hours';
+COMMENT ON FUNCTION engine.cut_period(text, timestamptz, timestamptz, boolean, boolean) IS 'Where [from, to) is cut into parts that a stream''s energy is summed from; raises invalid_parameter_value when it is no period. Without quarters, cut hours are summed from readings where history is kept; without days, from hours';
+
+CREATE OR REPLACE FUNCTION engine.split_period(p_stream text, p_device_id text, p_from timestamptz, p_to timestamptz, p_days boolean)
+RETURNS TABLE (source text, part_from timestamptz, part_to timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    c engine.period_cuts := engine.cut_period(p_stream, p_from, p_to, false, p_days);
+    v_stale tstzmultirange := '{}';
+BEGIN
+    IF c.has_stale_hours THEN
+        SELECT coalesce(range_agg(tstzrange(s.bucket, s.bucket + interval '1 hour') * tstzrange(c.quarters_from, c.quarters_to)), '{}')
+        INTO v_stale
+        FROM engine.stale_hours(p_stream, c.quarters_from, c.quarters_to) AS s
+        WHERE s.device_id = p_device_id;
+    END IF;
+    RETURN QUERY
+        SELECT p.source, lower(r.part), upper(r.part)
+        FROM (
+            VALUES
+                ('reading', p_from, c.quarters_from), ('15min', c.quarters_from, c.hours_from), ('hourly', c.hours_from, c.days_from),
+                ('daily', c.days_from, c.stale_from), ('hourly', c.stale_from, c.stale_to), ('daily', c.stale_to, c.days_to),
+                ('hourly', c.days_to, c.hours_to), ('15min', c.hours_to, c.quarters_to), ('reading', c.quarters_to, p_to)
+        ) AS p (source, part_from, part_to)
+        CROSS JOIN LATERAL unnest(tstzmultirange(tstzrange(p.part_from, p.part_to)) - v_stale) AS r (part)
+        UNION ALL
+        SELECT 'reading', lower(r.part), upper(r.part) FROM unnest(v_stale) AS r (part);
+END
+$$;
+COMMENT ON FUNCTION engine.split_period(text, text, timestamptz, timestamptz, boolean) IS 'The parts of [from, to), which do not overlap, for one device, and what each is summed from: reading, 15min, hourly or daily; its stale hours are parts of readings. Without days, hours take their place';
+
+CREATE OR REPLACE FUNCTION engine.stale_hours(p_stream text, p_from timestamptz, p_to timestamptz) RETURNS TABLE (device_id text, bucket timestamptz)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT DISTINCT s.device_id, s.bucket FROM engine.stale_hour AS s
+    WHERE s.stream = p_stream AND s.bucket > p_from - interval '1 hour' AND s.bucket < p_to
+$$;
+COMMENT ON FUNCTION engine.stale_hours(text, timestamptz, timestamptz) IS 'Devices and hours of a stream that touch [from, to) and whose rollups are stale';
 
 CREATE OR REPLACE FUNCTION engine.horizon_of(p_stream text) RETURNS engine.horizon
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$ SELECT h FROM engine.horizon AS h WHERE h.stream = p_stream $$;
@@ -97,8 +120,7 @@ $$;
 COMMENT ON FUNCTION engine.day_start(date, text) IS 'Instant at which a day begins in a time zone: its first midnight, or what follows a midnight that is left out';
 
 CREATE OR REPLACE FUNCTION engine.fleet_days(
-    p_now timestamptz, OUT today date, OUT today_from timestamptz, OUT tomorrow_from timestamptz,
-    OUT tomorrow_to timestamptz
+    p_now timestamptz, OUT today date, OUT today_from timestamptz, OUT tomorrow_from timestamptz, OUT tomorrow_to timestamptz
 ) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_timezone text := (SELECT s.fleet_timezone FROM engine.settings AS s);

@@ -12,8 +12,7 @@ COMMENT ON FUNCTION engine.lock_status() IS 'Waits until no other transaction up
 
 -- Without a search_path of its own, so that the planner can put it in place of its call.
 CREATE OR REPLACE FUNCTION engine.staged_devices(
-    p_is_vehicle boolean, p_repeated boolean, p_today_from timestamptz, p_tomorrow_from timestamptz,
-    p_tomorrow_to timestamptz
+    p_is_vehicle boolean, p_repeated boolean, p_today_from timestamptz, p_tomorrow_from timestamptz, p_tomorrow_to timestamptz
 ) RETURNS TABLE (
     device_id text, ts timestamptz, kwh numeric, soc numeric, voltage numeric, battery_temp numeric,
     previous_ts timestamptz, previous_soc numeric, day_kwh numeric, next_day_kwh numeric

@@ -1,69 +1,54 @@
--- The sums of a stream over any period, once, for every answer: of one device or of all, in all or by buckets of time.
+-- The sums of a stream over any period, for every answer: of one device, in all or by buckets of time, and the energy of all.
 
-CREATE OR REPLACE FUNCTION engine.{stream}_sums(
-    p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean
-) RETURNS SETOF engine.{stream}_sums
-LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000000 SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE VIEW engine.{stream}_reading AS
+SELECT
+    r.ts AS bucket, r.{device}, 1::bigint AS readings_count,
+    r.{measure}::numeric AS sum_{measure}, r.{measure}::numeric AS min_{measure}, r.{measure}::numeric AS max_{measure}, r.{measure}::numeric AS avg_{measure},
+    r.{energy}::numeric AS total_{energy}
+FROM public.{stream}_telemetry_history AS r;
+COMMENT ON VIEW engine.{stream}_reading IS 'public.{stream}_telemetry_history in the shape of its rollups: a reading is a bucket';
+
+CREATE OR REPLACE FUNCTION engine.{stream}_sums(p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval)
+RETURNS SETOF engine.{stream}_sums
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     p record;
 BEGIN
-    FOR p IN SELECT * FROM engine.split_period('{stream}', p_from, p_to, p_device_id IS NULL, p_width IS NULL) LOOP
+    FOR p IN SELECT * FROM engine.split_period('{stream}', p_device_id, p_from, p_to, p_width IS NULL) LOOP
         CASE p.source
-            WHEN 'reading' THEN RETURN QUERY SELECT * FROM engine.{stream}_reading_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
-            WHEN '15min' THEN RETURN QUERY SELECT * FROM engine.{stream}_15min_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
-            WHEN 'hour' THEN RETURN QUERY SELECT * FROM engine.{stream}_hourly_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
-            WHEN 'day' THEN RETURN QUERY SELECT * FROM engine.{stream}_daily_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
-            WHEN 'stale hour' THEN RETURN QUERY SELECT * FROM engine.{stream}_stale_hour_sums(p.part_from, p.part_to, p_device_id, p_width, p_energy_only);
+            WHEN 'reading' THEN RETURN QUERY SELECT * FROM engine.{stream}_reading_sums(p.part_from, p.part_to, p_device_id, p_width);
+            WHEN '15min' THEN RETURN QUERY SELECT * FROM engine.{stream}_15min_sums(p.part_from, p.part_to, p_device_id, p_width);
+            WHEN 'hourly' THEN RETURN QUERY SELECT * FROM engine.{stream}_hourly_sums(p.part_from, p.part_to, p_device_id, p_width);
+            WHEN 'daily' THEN RETURN QUERY SELECT * FROM engine.{stream}_daily_sums(p.part_from, p.part_to, p_device_id, p_width);
         END CASE;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION engine.{stream}_sums(timestamptz, timestamptz, text, interval, boolean) IS 'Sums of {stream} readings over [from, to): of one device, or of all when device_id is null; without a width for each device, with one for each bucket of that width; energy_only leaves count and measures null. The rows of a device or bucket add up, and equal the same sums over raw history at any moment; no row where there is no reading';
+COMMENT ON FUNCTION engine.{stream}_sums(timestamptz, timestamptz, text, interval) IS 'Sums of {stream} readings over [from, to): of one device; without a width in all, with one for each bucket of that width. The rows add up, and equal the same sums over raw history at any moment; no row where there is no reading';
 
-CREATE OR REPLACE FUNCTION engine.{stream}_reading_sums(
-    p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean
-) RETURNS SETOF engine.{stream}_sums LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan AS $$
-BEGIN
-    RETURN QUERY
-        SELECT
-            CASE WHEN p_width IS NULL THEN r.{device} END,
-            date_bin(p_width, r.ts, 'epoch'),
-            CASE WHEN NOT p_energy_only THEN count(*) END,
-            CASE WHEN NOT p_energy_only THEN sum(r.{measure}) END,
-            CASE WHEN NOT p_energy_only THEN min(r.{measure})::numeric END,
-            CASE WHEN NOT p_energy_only THEN max(r.{measure})::numeric END,
-            sum(r.{energy})
-        FROM public.{stream}_telemetry_history AS r
-        WHERE r.ts >= p_from AND r.ts < p_to AND (p_device_id IS NULL OR r.{device} = p_device_id)
-        GROUP BY 1, 2;
-END
+-- Without settings of its own, so that the planner inlines it: in one statement with the other stream, each takes a process.
+-- Bounds are constants then, and parts that are empty or not needed are planned away. NOT IN, whose columns are never null,
+-- hashes the stale hours; an anti-join would hash every row.
+CREATE OR REPLACE FUNCTION engine.{stream}_energy_parts(p_from timestamptz, p_to timestamptz, c engine.period_cuts)
+RETURNS TABLE (device_id text, ts timestamptz, kwh numeric) LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT r.{device}, r.ts, r.{energy} FROM public.{stream}_telemetry_history AS r WHERE r.ts >= p_from AND r.ts < c.quarters_from
+    UNION ALL SELECT r.{device}, r.ts, r.{energy} FROM public.{stream}_telemetry_history AS r WHERE r.ts >= c.quarters_to AND r.ts < p_to
+    UNION ALL SELECT d.{device}, d.bucket, d.total_{energy} FROM engine.{stream}_daily AS d WHERE d.bucket >= c.days_from AND d.bucket < c.stale_from
+    UNION ALL SELECT d.{device}, d.bucket, d.total_{energy} FROM engine.{stream}_daily AS d WHERE d.bucket >= c.stale_to AND d.bucket < c.days_to
+    UNION ALL SELECT b.device_id, b.bucket, b.kwh
+    FROM (
+        SELECT q.{device}, q.bucket, q.total_{energy} FROM engine.{stream}_15min AS q WHERE q.bucket >= c.quarters_from AND q.bucket < c.hours_from
+        UNION ALL SELECT q.{device}, q.bucket, q.total_{energy} FROM engine.{stream}_15min AS q WHERE q.bucket >= c.hours_to AND q.bucket < c.quarters_to
+        UNION ALL SELECT h.{device}, h.bucket, h.total_{energy} FROM engine.{stream}_hourly AS h WHERE h.bucket >= c.hours_from AND h.bucket < c.days_from
+        UNION ALL SELECT h.{device}, h.bucket, h.total_{energy} FROM engine.{stream}_hourly AS h WHERE h.bucket >= c.stale_from AND h.bucket < c.stale_to
+        UNION ALL SELECT h.{device}, h.bucket, h.total_{energy} FROM engine.{stream}_hourly AS h WHERE h.bucket >= c.days_to AND h.bucket < c.hours_to
+    ) AS b (device_id, bucket, kwh)
+    WHERE NOT c.has_stale_hours OR (b.device_id, date_bin('1 hour', b.bucket, 'epoch')) NOT IN (
+        SELECT s.device_id, s.bucket FROM engine.stale_hours('{stream}', c.quarters_from, c.quarters_to) AS s
+    )
+    UNION ALL SELECT r.{device}, r.ts, r.{energy}
+    FROM engine.stale_hours('{stream}', c.quarters_from, c.quarters_to) AS s
+    JOIN public.{stream}_telemetry_history AS r ON r.{device} = s.device_id AND r.ts >= s.bucket AND r.ts < s.bucket + interval '1 hour'
+    WHERE c.has_stale_hours AND r.ts >= c.quarters_from AND r.ts < c.quarters_to
 $$;
-COMMENT ON FUNCTION engine.{stream}_reading_sums(timestamptz, timestamptz, text, interval, boolean) IS 'Sums of {stream} readings over [from, to) from history; parameters: see engine.{stream}_sums';
-
-CREATE OR REPLACE FUNCTION engine.{stream}_stale_hour_sums(
-    p_from timestamptz, p_to timestamptz, p_device_id text, p_width interval, p_energy_only boolean
-) RETURNS SETOF engine.{stream}_sums LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan AS $$
-BEGIN
-    RETURN QUERY
-        SELECT
-            CASE WHEN p_width IS NULL THEN r.{device} END,
-            date_bin(p_width, r.ts, 'epoch'),
-            CASE WHEN NOT p_energy_only THEN count(*) END,
-            CASE WHEN NOT p_energy_only THEN sum(r.{measure}) END,
-            CASE WHEN NOT p_energy_only THEN min(r.{measure})::numeric END,
-            CASE WHEN NOT p_energy_only THEN max(r.{measure})::numeric END,
-            sum(r.{energy})
-        FROM (
-            SELECT DISTINCT s.device_id, s.bucket FROM engine.stale_hour AS s
-            WHERE s.stream = '{stream}' AND s.bucket > p_from - interval '1 hour' AND s.bucket < p_to
-                AND (p_device_id IS NULL OR s.device_id = p_device_id)
-        ) AS s
-        JOIN public.{stream}_telemetry_history AS r
-            ON r.{device} = s.device_id AND r.ts >= s.bucket AND r.ts < s.bucket + interval '1 hour'
-        WHERE r.ts >= p_from AND r.ts < p_to
-        GROUP BY 1, 2;
-END
-$$;
-COMMENT ON FUNCTION engine.{stream}_stale_hour_sums(timestamptz, timestamptz, text, interval, boolean) IS 'Sums of {stream} readings over [from, to) in stale hours alone, from history; parameters: see engine.{stream}_sums';
+COMMENT ON FUNCTION engine.{stream}_energy_parts(timestamptz, timestamptz, engine.period_cuts) IS '{energy_in_words} of every {stream} over [from, to), cut as engine.cut_period says: in kWh, at the time of the reading or the start of the bucket; the rows of a {stream} add up, and equal the same sum over raw history at any moment';

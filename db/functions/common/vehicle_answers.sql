@@ -8,9 +8,7 @@ BEGIN
     RETURN QUERY
         SELECT m.meter_id, greatest(m.valid_from, p_from), least(m.valid_to, p_to), s.bucket, s.readings_count, s.kwh
         FROM public.device_mapping AS m
-        LEFT JOIN LATERAL engine.meter_sums(
-            greatest(m.valid_from, p_from), least(m.valid_to, p_to), m.meter_id, p_width, false
-        ) AS s ON true
+        LEFT JOIN LATERAL engine.meter_sums(greatest(m.valid_from, p_from), least(m.valid_to, p_to), m.meter_id, p_width) AS s ON true
         WHERE m.vehicle_id = p_vehicle_id AND m.valid_from < p_to AND m.valid_to > p_from
             AND (p_meter_id IS NULL OR m.meter_id = p_meter_id);
 END
@@ -35,7 +33,7 @@ BEGIN
     SELECT sum(s.readings_count)::bigint AS readings, sum(s.kwh) AS kwh, sum(s.sum_battery_temp) AS sum_temp,
         min(s.min_battery_temp) AS min_temp, max(s.max_battery_temp) AS max_temp
     INTO v_dc
-    FROM engine.vehicle_sums(v_start, p_period_end, p_vehicle_id, NULL, false) AS s;
+    FROM engine.vehicle_sums(v_start, p_period_end, p_vehicle_id, NULL) AS s;
     IF v_dc.readings IS NULL THEN
         RETURN;
     END IF;
@@ -79,7 +77,7 @@ BEGIN
         ) AS ac
         FULL JOIN (
             SELECT s.bucket, sum(s.kwh) AS kwh, sum(s.sum_battery_temp) AS sum_temp, sum(s.readings_count) AS readings
-            FROM engine.vehicle_sums(v_start, p_period_end, p_vehicle_id, '1 hour', false) AS s
+            FROM engine.vehicle_sums(v_start, p_period_end, p_vehicle_id, '1 hour') AS s
             GROUP BY s.bucket
         ) AS dc ON dc.bucket = ac.bucket
         ORDER BY 1;

@@ -6,8 +6,7 @@ RETURN 'timescale';
 COMMENT ON FUNCTION engine.edition() IS 'Edition of the database layer: timescale or postgres';
 
 -- Order matters. First promise (late_before, claims on what is stale) and commit; then wait for the writers who did not see
--- the promise; then refresh; only then let answers use it and forget the claims. Answers never lean on an aggregate's
--- real-time part: its watermark is read when a query is planned, which may be after the snapshot that the query then sees.
+-- the promise; then refresh; only then let answers use it and forget the claims.
 CREATE OR REPLACE PROCEDURE engine.refresh_rollups(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
 LANGUAGE plpgsql AS $$
 DECLARE

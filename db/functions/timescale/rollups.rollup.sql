@@ -1,0 +1,8 @@
+-- What is materialized of a continuous aggregate: answers read this, never its real-time part, whose border is read when a
+-- query is planned, which may be after the snapshot that the query then sees.
+DO $$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE VIEW engine.{stream}_{rollup} AS SELECT * FROM %s', engine.hypertable_of('{stream}_telemetry_{rollup}'));
+END
+$$;
+COMMENT ON VIEW engine.{stream}_{rollup} IS 'public.{stream}_telemetry_{rollup} as far as it is materialized, without its real-time part';

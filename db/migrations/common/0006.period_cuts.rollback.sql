@@ -1,0 +1,1 @@
+DROP TYPE engine.period_cuts;
