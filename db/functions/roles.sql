@@ -45,13 +45,13 @@ TO analyst, ev_engine;
 GRANT EXECUTE ON FUNCTION
     public.vehicle_performance(text, integer, timestamptz, text), public.vehicle_trend(text, integer, timestamptz),
     public.vehicle_energy(timestamptz, timestamptz), public.fleet_efficiency(integer, timestamptz),
-    public.fleet_trend(timestamptz, timestamptz), public.whole_hours(timestamptz, timestamptz), public.fleet_overview()
+    public.fleet_trend(timestamptz, timestamptz), public.fleet_overview()
 TO analyst, ev_engine;
 
 -- What the relations and functions above are made of runs as the analyst too: every function of the engine that only reads.
 GRANT SELECT ON
-    engine.meter_reading, engine.meter_15min, engine.meter_hourly, engine.meter_daily,
-    engine.vehicle_reading, engine.vehicle_15min, engine.vehicle_hourly, engine.vehicle_daily
+    engine.meter_reading, engine.meter_15min, engine.meter_hourly, engine.meter_6hourly, engine.meter_daily,
+    engine.vehicle_reading, engine.vehicle_15min, engine.vehicle_hourly, engine.vehicle_6hourly, engine.vehicle_daily
 TO analyst, ev_engine;
 GRANT SELECT ON
     engine.settings, engine.retention, engine.horizon, engine.stale_hour, engine.meter_state, engine.vehicle_state

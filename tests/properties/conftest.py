@@ -27,9 +27,11 @@ _COMMON = {
     "print_blob": True,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 }
-# HYPOTHESIS_PROFILE=thorough hunts for as long as it takes; `ci` runs the same examples every time.
+# HYPOTHESIS_PROFILE=long tries ten times as many examples as usual, `thorough` hunts for as long as it takes; `ci` runs the
+# same examples every time.
 profiles.register_profile("dev", max_examples=8, stateful_step_count=25, **_COMMON)
 profiles.register_profile("ci", parent=profiles.get_profile("dev"), derandomize=True, database=None)
+profiles.register_profile("long", parent=profiles.get_profile("dev"), max_examples=80)
 profiles.register_profile(
     "thorough", max_examples=2000, stateful_step_count=60, phases=set(Phase) - {Phase.explain}, **_COMMON
 )

@@ -54,7 +54,6 @@ def test_every_function_can_be_called(analyst):
         "fleet_overview()",
         "vehicle_energy(now() - interval '1 year', now())",
         "fleet_trend(now() - interval '1 year', now())",
-        "whole_hours(now() - interval '1 year', now())",
     ):
         assert analyst.execute(f"SELECT * FROM {call}").fetchone(), call
 
@@ -108,7 +107,7 @@ def test_of_the_engine_an_analyst_may_only_read_what_answers_are_made_of(analyst
         *(
             f"{stream}_{source}"
             for stream in ("meter", "vehicle")
-            for source in ("reading", "15min", "hourly", "daily")
+            for source in ("reading", "15min", "hourly", "6hourly", "daily")
         ),
     }
     routines = analyst.execute(

@@ -90,24 +90,7 @@ def test_the_status_is_that_of_the_configured_thresholds(connection):
     assert statuses == ["excellent", "good", "warning", "warning", "unknown"]
 
 
-def test_whole_hours_end_where_rollups_do(connection):
-    def hours(start, end):
-        return connection.execute("SELECT * FROM whole_hours(%s, %s)", [start, end]).fetchone()
-
-    ingest(connection, meter("M1", moment(1)), vehicle("V1", moment(1)))
-    refresh(connection)
-    assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(24), 24)
-    assert hours(moment(3), moment(4)) == (moment(3), moment(4), 1)
-    assert hours(moment(3.2), moment(3.4)) == (moment(3), moment(4), 1)
-    connection.execute("UPDATE engine.horizon SET rolled_up_before = %s", [moment(20)])
-    assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(20), 20)
-    assert hours(moment(20), moment(20.5)) == (moment(20), moment(21), 1)
-    if connection.execute("SELECT engine.edition()").fetchone() == ("timescale",):
-        connection.execute("DELETE FROM meter_telemetry_history")
-        assert hours(moment(0.2), moment(24.9)) == (moment(0), moment(25), 25)
-
-
-@pytest.mark.parametrize("name", ["vehicle_energy", "fleet_trend", "whole_hours"])
+@pytest.mark.parametrize("name", ["vehicle_energy", "fleet_trend"])
 def test_a_period_that_is_none_is_refused(connection, name):
     for period in ("now(), now()", "now(), now() - interval '1 hour'", "NULL, now()", "'-infinity', now()"):
         with pytest.raises(psycopg.errors.InvalidParameterValue):
@@ -119,7 +102,7 @@ def test_a_period_is_split_into_parts_that_only_add_up(connection):
         cuts = connection.execute(
             "SELECT c.* FROM engine.cut_period('meter', %s, %s, true, true) AS c", [moment(start), moment(end)]
         )
-        return [(at - moment(0)).total_seconds() / 3600 for at in cuts.fetchone()[:8]]
+        return [(at - moment(0)).total_seconds() / 3600 for at in cuts.fetchone()[:10]]
 
     def split(start, end, days=True):
         query = "SELECT source, part_from, part_to FROM engine.split_period('meter', 'M1', %s, %s, %s)"
@@ -130,24 +113,31 @@ def test_a_period_is_split_into_parts_that_only_add_up(connection):
 
     ingest(connection, meter("M1", moment(1)), vehicle("V1", moment(1)))
     refresh(connection)
-    # Readings to the first cut and from the last, then quarters, hours and days; days of a stale hour would be the middle.
-    assert cut(-1.3, 49.6) == [-1.25, -1, 0, 48, 48, 48, 49, 49.5]
-    assert cut(3, 5) == [3, 3, 5, 5, 5, 5, 5, 5]
-    assert cut(3.1, 3.2) == [3.2] * 8
-    assert cut(3.1, 4) == [3.25, 4, 4, 4, 4, 4, 4, 4]
-    assert cut(3.25, 4.5) == [3.25, 4, 4, 4, 4, 4, 4, 4.5]
+    # Readings to the first cut and from the last, then quarters, hours, six hours and days; days of a stale hour would be
+    # the middle.
+    assert cut(-1.3, 49.6) == [-1.25, -1, 0, 0, 48, 48, 48, 48, 49, 49.5]
+    assert cut(3, 5) == [3, 3, 5, 5, 5, 5, 5, 5, 5, 5]
+    assert cut(3.1, 3.2) == [3.2] * 10
+    assert cut(3.1, 4) == [3.25, 4, 4, 4, 4, 4, 4, 4, 4, 4]
+    assert cut(3.25, 4.5) == [3.25, 4, 4, 4, 4, 4, 4, 4, 4, 4.5]
+    six_hours = (
+        [6, 12, 12, 12, 12, 12]
+        if connection.execute("SELECT engine.edition()").fetchone() == ("timescale",)
+        else [17] * 6
+    )
+    assert cut(3, 17) == [3, 3, *six_hours, 17, 17]
     # For one device a cut hour's readings are read.
     assert split(-1.3, 49.6) == parts(
         ("reading", -1.3, -1), ("hourly", -1, 0), ("daily", 0, 48), ("hourly", 48, 49), ("reading", 49, 49.6)
     )
     assert split(-1.3, 49.6, days=False) == parts(("reading", -1.3, -1), ("hourly", -1, 49), ("reading", 49, 49.6))
     connection.execute("UPDATE engine.horizon SET rolled_up_before = %s", [moment(4.25)])
-    assert cut(3, 5) == [3, 3, 4, 4, 4, 4, 4, 4.25]
-    assert cut(4.5, 5) == [4.5] * 8
+    assert cut(3, 5) == [3, 3, 4, 4, 4, 4, 4, 4, 4, 4.25]
+    assert cut(4.5, 5) == [4.5] * 10
     # Where quarters are not complete, or not kept, hours take their place; where history is gone, quarters serve a device too.
     connection.execute("UPDATE engine.horizon SET quarters_from = %s", [moment(4)])
-    assert cut(2.6, 5) == [3, 3, 4, 4, 4, 4, 4, 4.25]
-    assert cut(2.6, 3.6) == [3, 3, 3, 3, 3, 3, 3, 3]
+    assert cut(2.6, 5) == [3, 3, 4, 4, 4, 4, 4, 4, 4, 4.25]
+    assert cut(2.6, 3.6) == [3] * 10
     connection.execute("UPDATE engine.horizon SET quarters_from = '-infinity', history_from = %s", [moment(4.5)])
     assert split(2.6, 4.6) == parts(("reading", 2.6, 2.75), ("15min", 2.75, 3), ("hourly", 3, 4), ("reading", 4, 4.6))
 
@@ -170,6 +160,18 @@ def test_a_devices_stale_hours_are_parts_of_readings(connection):
         ("reading", 30, 31), ("hourly", 31, 48),
     ]  # fmt: skip
     assert split("M1", 27.5, 31) == [("reading", 27.5, 28), ("hourly", 28, 30), ("reading", 30, 31)]
+    # No six hours are taken whole while an hour of theirs is stale.
+    six_hours = "SELECT six_hours_from, six_hours_to FROM engine.cut_period('meter', %s, %s, true, true)"
+    assert connection.execute(six_hours, [moment(3), moment(20)]).fetchone() == (moment(6), moment(18))
+    assert connection.execute(six_hours, [moment(25), moment(47)]).fetchone() == (moment(47), moment(47))
+    refresh(connection)
+    assert connection.execute(six_hours, [moment(25), moment(47)]).fetchone() == (moment(30), moment(42))
+    by_six_hours = "SELECT sum(total_kwh_consumed_ac) FROM engine.meter_6hourly WHERE bucket >= %s AND bucket < %s"
+    raw = "SELECT sum(kwh_consumed_ac) FROM meter_telemetry_history WHERE ts >= %s AND ts < %s"
+    for start, end in ((24, 30), (30, 36), (0, 48)):
+        period = [moment(start), moment(end)]
+        assert connection.execute(by_six_hours, period).fetchone() == connection.execute(raw, period).fetchone()
+    ingest(connection, *(meter("M1", moment(hour)) for hour in (26.6, 30.6)))
     # Days between the first and the last stale hour of the stream are summed by the hour for every device.
     connection.execute("UPDATE engine.horizon SET rolled_up_before = %s", [moment(96)])
     assert split("M2", 0, 72) == [("daily", 0, 24), ("hourly", 24, 48), ("daily", 48, 72)]

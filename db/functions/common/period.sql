@@ -2,16 +2,16 @@
 
 -- A period is readings | 15 minutes | hours | days | hours | 15 minutes | readings, and the parts only ever add up.
 -- Rollups leave stale hours out, readings make up for them, and days are taken by the hour from the first to the last that
--- holds a stale one. For one device the 60 readings of a cut hour cost less than planning another statement, so p_quarters is
--- false for it.
-CREATE OR REPLACE FUNCTION engine.cut_period(p_stream text, p_from timestamptz, p_to timestamptz, p_quarters boolean, p_days boolean)
+-- holds a stale one. For one device the 60 readings of a cut hour cost less than planning another statement, so p_of_fleet is
+-- false for it; no hour of six hours that are taken whole may be stale.
+CREATE OR REPLACE FUNCTION engine.cut_period(p_stream text, p_from timestamptz, p_to timestamptz, p_of_fleet boolean, p_days boolean)
 RETURNS engine.period_cuts
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     c_tick CONSTANT interval := '1 microsecond';
     v engine.period_cuts;
     v_horizon record;
-    v_finest interval;
+    v_finest interval; v_six_hours boolean;
 BEGIN
     PERFORM engine.check_period(p_from, p_to);
     SELECT h.history_from, h.rolled_up_before, greatest(h.quarters_from, now() - r.keep) AS quarters_from
@@ -19,28 +19,37 @@ BEGIN
     FROM engine.horizon AS h
     JOIN engine.retention AS r ON r.relation = p_stream || '_telemetry_15min'
     WHERE h.stream = p_stream;
-    v_finest := CASE WHEN p_from >= v_horizon.quarters_from AND (p_quarters OR p_from < v_horizon.history_from) THEN '15 minutes' ELSE '1 hour' END;
+    v_finest := CASE WHEN p_from >= v_horizon.quarters_from AND (p_of_fleet OR p_from < v_horizon.history_from) THEN '15 minutes' ELSE '1 hour' END;
     v.quarters_from := least(date_bin(v_finest, p_from + v_finest - c_tick, 'epoch'), p_to);
-    v_finest := CASE WHEN p_to >= v_horizon.quarters_from AND (p_quarters OR p_to < v_horizon.history_from) THEN '15 minutes' ELSE '1 hour' END;
+    v_finest := CASE WHEN p_to >= v_horizon.quarters_from AND (p_of_fleet OR p_to < v_horizon.history_from) THEN '15 minutes' ELSE '1 hour' END;
     v.quarters_to := greatest(v.quarters_from, date_bin(v_finest, least(p_to, v_horizon.rolled_up_before), 'epoch'));
     v.hours_from := least(date_bin('1 hour', v.quarters_from + interval '1 hour' - c_tick, 'epoch'), v.quarters_to);
     v.hours_to := greatest(v.hours_from, date_bin('1 hour', v.quarters_to, 'epoch'));
+    v.six_hours_from := date_bin('6 hours', v.hours_from + interval '6 hours' - c_tick, 'epoch');
+    v.six_hours_to := date_bin('6 hours', v.hours_to, 'epoch');
     v.days_from := date_bin('1 day', v.hours_from + interval '1 day' - c_tick, 'epoch');
     v.days_to := date_bin('1 day', v.hours_to, 'epoch');
-    IF v.days_from >= v.days_to OR NOT p_days THEN
-        v.days_from := v.hours_to;
-        v.days_to := v.hours_to;
-    END IF;
-    SELECT date_bin('1 day', min(s.bucket), 'epoch'), date_bin('1 day', max(s.bucket), 'epoch') + interval '1 day', min(s.bucket) IS NOT NULL
-    INTO v.stale_from, v.stale_to, v.has_stale_hours
+    SELECT date_bin('1 day', min(s.bucket), 'epoch'), date_bin('1 day', max(s.bucket), 'epoch') + interval '1 day', min(s.bucket) IS NOT NULL,
+        count(*) FILTER (WHERE s.bucket >= v.six_hours_from AND s.bucket < v.six_hours_to) = 0
+    INTO v.stale_from, v.stale_to, v.has_stale_hours, v_six_hours
     FROM engine.stale_hour AS s
     WHERE s.stream = p_stream AND s.bucket > v.quarters_from - interval '1 hour' AND s.bucket < v.quarters_to;
+    v_six_hours := v_six_hours AND p_of_fleet AND p_days AND engine.edition() = 'timescale'
+        AND p_from >= v_horizon.quarters_from AND v.six_hours_from < v.six_hours_to;
+    IF v.days_from >= v.days_to OR NOT p_days THEN
+        v.days_from := CASE WHEN v_six_hours THEN v.six_hours_to ELSE v.hours_to END;
+        v.days_to := v.days_from;
+    END IF;
+    IF NOT v_six_hours THEN
+        v.six_hours_from := v.days_from;
+        v.six_hours_to := v.days_to;
+    END IF;
     v.stale_from := greatest(v.days_from, least(v.days_to, v.stale_from));
     v.stale_to := greatest(v.stale_from, least(v.days_to, v.stale_to));
     RETURN v;
 END
 $$;
-COMMENT ON FUNCTION engine.cut_period(text, timestamptz, timestamptz, boolean, boolean) IS 'Where [from, to) is cut into parts that a stream''s energy is summed from; raises invalid_parameter_value when it is no period. Without quarters, cut hours are summed from readings where history is kept; without days, from hours';
+COMMENT ON FUNCTION engine.cut_period(text, timestamptz, timestamptz, boolean, boolean) IS 'Where [from, to) is cut into parts that a stream''s energy is summed from; raises invalid_parameter_value when it is no period. Quarters and six hours are for the fleet: for one device, cut hours are summed from readings where history is kept. Without days, all is summed from hours';
 
 CREATE OR REPLACE FUNCTION engine.split_period(p_stream text, p_device_id text, p_from timestamptz, p_to timestamptz, p_days boolean)
 RETURNS TABLE (source text, part_from timestamptz, part_to timestamptz)
@@ -132,21 +141,3 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION engine.fleet_days(timestamptz) IS 'The day of a time in the fleet''s time zone, and the instants at which it, the day after it and the next one begin';
-
--- What is not rolled up yet is hundreds of thousands of raw readings of 10,000 devices; whoever asks every minute, as
--- dashboards do, leaves it out.
-CREATE OR REPLACE FUNCTION public.whole_hours(p_from timestamptz, p_to timestamptz)
-RETURNS TABLE (hours_from timestamptz, hours_to timestamptz, hours integer)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM engine.check_period(p_from, p_to);
-    hours_from := date_bin('1 hour', p_from, 'epoch');
-    hours_to := date_bin('1 hour', least(p_to, (SELECT min(h.rolled_up_before) FROM engine.horizon AS h)), 'epoch');
-    IF hours_from >= hours_to THEN
-        hours_to := date_bin('1 hour', p_to + interval '1 hour' - interval '1 microsecond', 'epoch');
-    END IF;
-    hours := extract(epoch FROM hours_to - hours_from) / 3600;
-    RETURN NEXT;
-END
-$$;
-COMMENT ON FUNCTION public.whole_hours(timestamptz, timestamptz) IS 'The period, and its length in hours, that is answered fastest in place of [from, to): whole hours from the one that from is in to the last one rolled up; while none is, to the one that to is in';

@@ -32,20 +32,21 @@ COMMENT ON FUNCTION engine.{stream}_sums(timestamptz, timestamptz, text, interva
 CREATE OR REPLACE FUNCTION engine.{stream}_energy_parts(p_from timestamptz, p_to timestamptz, c engine.period_cuts)
 RETURNS TABLE (device_id text, ts timestamptz, kwh numeric) LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT r.{device}, r.ts, r.{energy} FROM public.{stream}_telemetry_history AS r WHERE r.ts >= p_from AND r.ts < c.quarters_from
-    UNION ALL SELECT r.{device}, r.ts, r.{energy} FROM public.{stream}_telemetry_history AS r WHERE r.ts >= c.quarters_to AND r.ts < p_to
+    UNION ALL SELECT q.{device}, q.bucket, q.total_{energy} FROM engine.{stream}_15min AS q
+    WHERE q.bucket >= c.quarters_from AND q.bucket < c.hours_from AND (NOT c.has_stale_hours OR (q.{device}, date_bin('1 hour', q.bucket, 'epoch')) NOT IN (SELECT s.device_id, s.bucket FROM engine.stale_hours('{stream}', c.quarters_from, c.quarters_to) AS s))
+    UNION ALL SELECT h.{device}, h.bucket, h.total_{energy} FROM engine.{stream}_hourly AS h
+    WHERE h.bucket >= c.hours_from AND h.bucket < c.six_hours_from AND (NOT c.has_stale_hours OR (h.{device}, h.bucket) NOT IN (SELECT s.device_id, s.bucket FROM engine.stale_hours('{stream}', c.quarters_from, c.quarters_to) AS s))
+    UNION ALL SELECT x.{device}, x.bucket, x.total_{energy} FROM engine.{stream}_6hourly AS x WHERE x.bucket >= c.six_hours_from AND x.bucket < c.days_from
     UNION ALL SELECT d.{device}, d.bucket, d.total_{energy} FROM engine.{stream}_daily AS d WHERE d.bucket >= c.days_from AND d.bucket < c.stale_from
+    UNION ALL SELECT h.{device}, h.bucket, h.total_{energy} FROM engine.{stream}_hourly AS h
+    WHERE h.bucket >= c.stale_from AND h.bucket < c.stale_to AND (NOT c.has_stale_hours OR (h.{device}, h.bucket) NOT IN (SELECT s.device_id, s.bucket FROM engine.stale_hours('{stream}', c.quarters_from, c.quarters_to) AS s))
     UNION ALL SELECT d.{device}, d.bucket, d.total_{energy} FROM engine.{stream}_daily AS d WHERE d.bucket >= c.stale_to AND d.bucket < c.days_to
-    UNION ALL SELECT b.device_id, b.bucket, b.kwh
-    FROM (
-        SELECT q.{device}, q.bucket, q.total_{energy} FROM engine.{stream}_15min AS q WHERE q.bucket >= c.quarters_from AND q.bucket < c.hours_from
-        UNION ALL SELECT q.{device}, q.bucket, q.total_{energy} FROM engine.{stream}_15min AS q WHERE q.bucket >= c.hours_to AND q.bucket < c.quarters_to
-        UNION ALL SELECT h.{device}, h.bucket, h.total_{energy} FROM engine.{stream}_hourly AS h WHERE h.bucket >= c.hours_from AND h.bucket < c.days_from
-        UNION ALL SELECT h.{device}, h.bucket, h.total_{energy} FROM engine.{stream}_hourly AS h WHERE h.bucket >= c.stale_from AND h.bucket < c.stale_to
-        UNION ALL SELECT h.{device}, h.bucket, h.total_{energy} FROM engine.{stream}_hourly AS h WHERE h.bucket >= c.days_to AND h.bucket < c.hours_to
-    ) AS b (device_id, bucket, kwh)
-    WHERE NOT c.has_stale_hours OR (b.device_id, date_bin('1 hour', b.bucket, 'epoch')) NOT IN (
-        SELECT s.device_id, s.bucket FROM engine.stale_hours('{stream}', c.quarters_from, c.quarters_to) AS s
-    )
+    UNION ALL SELECT x.{device}, x.bucket, x.total_{energy} FROM engine.{stream}_6hourly AS x WHERE x.bucket >= c.days_to AND x.bucket < c.six_hours_to
+    UNION ALL SELECT h.{device}, h.bucket, h.total_{energy} FROM engine.{stream}_hourly AS h
+    WHERE h.bucket >= c.six_hours_to AND h.bucket < c.hours_to AND (NOT c.has_stale_hours OR (h.{device}, h.bucket) NOT IN (SELECT s.device_id, s.bucket FROM engine.stale_hours('{stream}', c.quarters_from, c.quarters_to) AS s))
+    UNION ALL SELECT q.{device}, q.bucket, q.total_{energy} FROM engine.{stream}_15min AS q
+    WHERE q.bucket >= c.hours_to AND q.bucket < c.quarters_to AND (NOT c.has_stale_hours OR (q.{device}, date_bin('1 hour', q.bucket, 'epoch')) NOT IN (SELECT s.device_id, s.bucket FROM engine.stale_hours('{stream}', c.quarters_from, c.quarters_to) AS s))
+    UNION ALL SELECT r.{device}, r.ts, r.{energy} FROM public.{stream}_telemetry_history AS r WHERE r.ts >= c.quarters_to AND r.ts < p_to
     UNION ALL SELECT r.{device}, r.ts, r.{energy}
     FROM engine.stale_hours('{stream}', c.quarters_from, c.quarters_to) AS s
     JOIN public.{stream}_telemetry_history AS r ON r.{device} = s.device_id AND r.ts >= s.bucket AND r.ts < s.bucket + interval '1 hour'

@@ -11,7 +11,7 @@ CREATE OR REPLACE PROCEDURE engine.refresh_rollups(job_id integer DEFAULT NULL, 
 LANGUAGE plpgsql AS $$
 DECLARE
     v_deadline timestamptz := clock_timestamp() + coalesce(config ->> 'budget', '20 seconds')::interval;
-    v_until timestamptz := date_bin('15 minutes', now() - interval '10 minutes', 'epoch');
+    v_until timestamptz := date_bin('15 minutes', now() - interval '5 minutes', 'epoch');
     v_stream text;
 BEGIN
     -- A session lock: one refresh at a time, over all the transactions below.
@@ -30,7 +30,7 @@ BEGIN
     PERFORM pg_advisory_unlock('engine.horizon'::regclass::oid::integer, 1);
 END
 $$;
-COMMENT ON PROCEDURE engine.refresh_rollups(integer, jsonb) IS 'Job: rolls up the quarters of an hour that ended more than 10 minutes ago and, newest first, the stale hours; config {"budget": interval} limits a run';
+COMMENT ON PROCEDURE engine.refresh_rollups(integer, jsonb) IS 'Job: rolls up the quarters of an hour that ended more than 5 minutes ago and, newest first, the stale hours; config {"budget": interval} limits a run';
 
 -- In steps, so that a long history is rolled up in transactions of a bearable size, each of which counts at once, and so
 -- that the rows of a bucket lie together.
@@ -66,6 +66,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     v_until timestamptz := (SELECT h.late_before FROM engine.horizon AS h WHERE h.stream = p_stream);
     v_bucket timestamptz;
+    v_coarser record;
     v_done timestamptz[] := '{}';
 BEGIN
     FOREACH v_bucket IN ARRAY ARRAY(
@@ -76,11 +77,13 @@ BEGIN
         v_done := v_done || v_bucket;
     END LOOP;
     -- A day under way is left to the real-time part: once refreshed, its later hours would wait for its end.
-    FOREACH v_bucket IN ARRAY ARRAY(
-        SELECT DISTINCT date_bin('1 day', d.bucket, 'epoch') FROM unnest(v_done) AS d (bucket)
-        WHERE d.bucket < date_bin('1 day', v_until, 'epoch')
-    ) LOOP
-        CALL engine.refresh_period(p_stream, v_bucket, v_bucket + interval '1 day', false);
+    FOR v_coarser IN
+        SELECT DISTINCT w.width, date_bin(w.width, d.bucket, 'epoch') AS bucket
+        FROM unnest(v_done) AS d (bucket) CROSS JOIN (VALUES (interval '6 hours'), ('1 day')) AS w (width)
+        WHERE date_bin(w.width, d.bucket, 'epoch') + w.width <= v_until
+        ORDER BY w.width
+    LOOP
+        CALL engine.refresh_period(p_stream, v_coarser.bucket, v_coarser.bucket + v_coarser.width, false);
     END LOOP;
     DELETE FROM engine.stale_hour AS h WHERE h.stream = p_stream AND h.claimed AND h.bucket = ANY (v_done);
     COMMIT;
@@ -95,9 +98,10 @@ DECLARE
 BEGIN
     FOR v_rollup IN
         SELECT
-            format('public.%s_telemetry_%s', p_stream, r.name)::regclass AS view,
+            format(r.name, p_stream)::regclass AS view,
             date_bin(r.width, p_from, 'epoch') AS since, date_bin(r.width, p_until, 'epoch') AS until
-        FROM (VALUES (1, '15min', interval '15 minutes'), (2, 'hourly', '1 hour'), (3, 'daily', '1 day')) AS r (place, name, width)
+        FROM (VALUES (1, 'public.%s_telemetry_15min', interval '15 minutes'), (2, 'public.%s_telemetry_hourly', '1 hour'),
+            (3, 'engine.%s_6hourly', '6 hours'), (4, 'public.%s_telemetry_daily', '1 day')) AS r (place, name, width)
         ORDER BY r.place
     LOOP
         CONTINUE WHEN v_rollup.since >= v_rollup.until;
@@ -108,7 +112,7 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE engine.refresh_period(text, timestamptz, timestamptz, boolean) IS 'Refreshes a stream''s rollups over [from, until): quarters, then the hours and days that they touch and that have ended by then; by force even where TimescaleDB''s log says that nothing changed';
+COMMENT ON PROCEDURE engine.refresh_period(text, timestamptz, timestamptz, boolean) IS 'Refreshes a stream''s rollups over [from, until): quarters, then the hours, six hours and days that they touch and that have ended by then; by force even where TimescaleDB''s log says that nothing changed';
 
 -- A rollup must outlive its source. So: nothing is dropped that a refresh still owes, writers are told to refuse what is
 -- older before anything goes, and the drop leaves no trace in the log that a later refresh would follow.
@@ -151,6 +155,9 @@ BEGIN
     PERFORM public.drop_chunks(format('public.%I', r.relation)::regclass, older_than => now() - r.keep)
     FROM engine.retention AS r
     WHERE r.relation LIKE p_stream || '\_%' AND r.relation NOT LIKE '%\_history' AND engine.rolled_up_through(p_stream, now() - r.keep);
+    PERFORM public.drop_chunks(format('engine.%s_6hourly', p_stream)::regclass, older_than => now() - r.keep)
+    FROM engine.retention AS r
+    WHERE r.relation = p_stream || '_telemetry_15min' AND r.keep IS NOT NULL AND engine.rolled_up_through(p_stream, now() - r.keep);
 END
 $$;
 COMMENT ON FUNCTION engine.drop_old_rollups(text) IS 'Drops the chunks of a stream''s rollups that engine.retention no longer keeps';

@@ -1,11 +1,15 @@
 -- Where a period is cut into the parts that its energy is summed from (functions/common/period.sql).
 -- depends: 0005.quarters
 
+-- Panels ask for the period that they show; answers are fast enough for that.
+DROP FUNCTION IF EXISTS public.whole_hours(timestamptz, timestamptz);
+
 CREATE TYPE engine.period_cuts AS (
-    quarters_from timestamptz, hours_from timestamptz, days_from timestamptz, stale_from timestamptz,
-    stale_to timestamptz, days_to timestamptz, hours_to timestamptz, quarters_to timestamptz, has_stale_hours boolean
+    quarters_from timestamptz, hours_from timestamptz, six_hours_from timestamptz, days_from timestamptz, stale_from timestamptz,
+    stale_to timestamptz, days_to timestamptz, six_hours_to timestamptz, hours_to timestamptz, quarters_to timestamptz,
+    has_stale_hours boolean
 );
-COMMENT ON TYPE engine.period_cuts IS 'Cuts of a period in order of time: readings up to the first and from the last, 15 minutes within those, hours within those, days within those but for the days from stale_from to stale_to, which are taken by the hour since some of their hours are stale';
+COMMENT ON TYPE engine.period_cuts IS 'Cuts of a period in order of time: readings up to the first and from the last, 15 minutes within those, hours within those, then six hours, days within those but for the days from stale_from to stale_to, which are taken by the hour since some of their hours are stale';
 
 COMMENT ON COLUMN public.meter_telemetry_15min.bucket IS 'Start of the quarter of an hour (UTC)';
 COMMENT ON COLUMN public.meter_telemetry_15min.meter_id IS 'Meter id';

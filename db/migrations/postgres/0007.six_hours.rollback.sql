@@ -1,0 +1,2 @@
+DROP VIEW engine.vehicle_6hourly;
+DROP VIEW engine.meter_6hourly;
