@@ -30,6 +30,35 @@ BEGIN
 END
 $$;
 
+-- What would let an analyst stop ingest or upkeep, or fill the disk, is taken away. Where the owner of the database is no
+-- superuser, the server refuses some of it.
+DO $$
+DECLARE
+    v_statement text;
+BEGIN
+    FOR v_statement IN
+        -- Writers and jobs wait for each other's advisory locks: nobody else may take one in this database.
+        SELECT pg_catalog.format('REVOKE EXECUTE ON FUNCTION %1$s FROM PUBLIC; GRANT EXECUTE ON FUNCTION %1$s TO ev_engine', p.oid::regprocedure)
+        FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^pg_(try_)?advisory_'
+        -- An administrator may set other limits.
+        UNION ALL SELECT 'ALTER ROLE analyst CONNECTION LIMIT 40' FROM pg_catalog.pg_roles AS r WHERE r.rolname = 'analyst' AND r.rolconnlimit = -1
+        UNION ALL SELECT 'ALTER ROLE analyst SET temp_file_limit = ''10GB'''
+        WHERE NOT EXISTS (
+            SELECT FROM pg_catalog.pg_db_role_setting AS s JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
+            WHERE r.rolname = 'analyst' AND s.setconfig::text LIKE '%temp_file_limit%'
+        )
+        -- engine.end_long_questions() ends sessions of analysts.
+        UNION ALL SELECT 'GRANT analyst TO CURRENT_USER' WHERE NOT pg_catalog.pg_has_role(current_user, 'analyst', 'MEMBER')
+    LOOP
+        BEGIN
+            EXECUTE v_statement;
+        EXCEPTION WHEN insufficient_privilege THEN NULL;
+        END;
+    END LOOP;
+END
+$$;
+
 -- From nothing: what an older version granted and this one does not is gone.
 REVOKE ALL ON ALL TABLES IN SCHEMA engine FROM analyst, ev_engine;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA engine FROM PUBLIC, analyst, ev_engine;

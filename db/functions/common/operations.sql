@@ -97,6 +97,24 @@ END
 $$;
 COMMENT ON FUNCTION engine.manifest() IS 'Rows of every relation and a checksum over them, the same in whatever order they lie; what a backup and its restored database are compared by';
 
+-- An open transaction of an analyst keeps the chunks that it read from being dropped or converted, and whoever asks for these
+-- next waits in line behind that; it also holds back vacuum. The session may lift every timeout of the role, so upkeep ends it.
+CREATE OR REPLACE FUNCTION engine.end_long_questions(p_longer_than interval) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_ended bigint;
+BEGIN
+    SELECT count(*) FILTER (WHERE pg_terminate_backend(a.pid)) INTO v_ended
+    FROM pg_stat_activity AS a
+    WHERE a.datname = current_database() AND a.xact_start < clock_timestamp() - p_longer_than
+        AND (a.usename = 'analyst' OR pg_has_role(a.usesysid, 'analyst', 'MEMBER') AND NOT pg_has_role(a.usesysid, current_user, 'MEMBER'));
+    RETURN v_ended;
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN 0;
+END
+$$;
+COMMENT ON FUNCTION engine.end_long_questions(interval) IS 'Ends the sessions of analysts whose transaction has lasted longer than that, and returns how many; part of upkeep';
+
 CREATE OR REPLACE FUNCTION engine.probe_writing() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

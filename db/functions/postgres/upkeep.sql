@@ -27,6 +27,7 @@ COMMENT ON FUNCTION engine.advance_history() IS 'Moves the start of the history 
 CREATE OR REPLACE PROCEDURE engine.apply_retention(job_id integer DEFAULT NULL, config jsonb DEFAULT NULL)
 LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM engine.end_long_questions('1 hour');
     PERFORM pg_advisory_lock('engine.retention'::regclass::oid::integer, 0);
     PERFORM engine.advance_history();
     COMMIT;

@@ -121,6 +121,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     v_stream text; v_cut timestamptz;
 BEGIN
+    PERFORM engine.end_long_questions('1 hour');
     PERFORM pg_advisory_lock('engine.retention'::regclass::oid::integer, 0);
     FOREACH v_stream IN ARRAY ARRAY['meter', 'vehicle'] LOOP
         SELECT max(c.range_end) INTO v_cut
