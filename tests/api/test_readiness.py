@@ -87,3 +87,13 @@ def test_the_probe_fails_where_a_write_would(connection):
 
 def test_ready_means_that_a_reading_is_taken(ready):
     assert ready.post("/v1/telemetry", json=meter_reading()).status_code == 201
+
+
+@pytest.mark.parametrize("lock", ["engine.stop_writers()", "engine.lock_status()"])
+def test_a_lock_that_ingest_waits_for_is_told(client, connection, lock):
+    with connection.transaction():
+        connection.execute(f"SELECT {lock}")
+        answer = client.get("/health/ready")
+        assert answer.status_code == 503
+        assert "ingest waits for a lock" in answer.text
+    assert client.get("/health/ready").status_code == 200

@@ -122,9 +122,13 @@ BEGIN
     CREATE TEMPORARY TABLE write_probe (filling text) ON COMMIT DROP;
     ALTER TABLE pg_temp.write_probe ALTER COLUMN filling SET STORAGE PLAIN;
     INSERT INTO pg_temp.write_probe (filling) SELECT repeat('-', 8000) FROM generate_series(1, 128);
+    -- What every reading waits for.
+    PERFORM set_config('lock_timeout', '1500', true), engine.lock_horizon('meter'), engine.lock_status();
+EXCEPTION WHEN lock_not_available THEN
+    RAISE EXCEPTION 'ingest waits for a lock that another session holds' USING ERRCODE = 'lock_not_available';
 END
 $$;
-COMMENT ON FUNCTION engine.probe_writing() IS 'Fails when a megabyte cannot be written now: the disk is full, or this server is a replica or read-only';
+COMMENT ON FUNCTION engine.probe_writing() IS 'Fails when a megabyte cannot be written now: the disk is full, this server is a replica or read-only, or ingest waits for a lock';
 
 CREATE OR REPLACE FUNCTION engine.monitoring(
     OUT rollup_lag_seconds double precision, OUT stale_device_hours bigint,
