@@ -83,7 +83,7 @@ GRANT SELECT ON
     engine.vehicle_reading, engine.vehicle_15min, engine.vehicle_hourly, engine.vehicle_6hourly, engine.vehicle_daily
 TO analyst, ev_engine;
 GRANT SELECT ON
-    engine.settings, engine.retention, engine.horizon, engine.stale_hour, engine.meter_state, engine.vehicle_state
+    engine.settings, engine.retention, engine.horizon, engine.stale_hour, engine.mapping, engine.meter_state, engine.vehicle_state
 TO analyst;
 DO $$
 DECLARE
@@ -106,7 +106,7 @@ GRANT INSERT ON public.meter_telemetry_history, public.vehicle_telemetry_history
 GRANT SELECT ON engine.settings, engine.retention, engine.horizon TO ev_engine;
 GRANT SELECT ON engine.stale_hour TO ev_engine;
 GRANT SELECT, INSERT, UPDATE ON engine.meter_state, engine.vehicle_state, engine.upkeep TO ev_engine;
-GRANT INSERT, DELETE ON public.device_mapping TO ev_engine;
+GRANT SELECT, INSERT, DELETE ON engine.mapping TO ev_engine;
 -- Whether it is ready depends on whether the schema is the one that it was made for.
 GRANT USAGE ON SCHEMA migration TO ev_engine;
 GRANT SELECT ON ALL TABLES IN SCHEMA migration TO ev_engine;

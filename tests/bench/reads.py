@@ -27,7 +27,7 @@ _RAW = """
 SELECT sum(v.kwh_delivered_dc), count(*), (
     SELECT sum(h.kwh_consumed_ac)
     FROM meter_telemetry_history AS h
-    JOIN device_mapping AS m ON m.meter_id = h.meter_id AND h.ts >= m.valid_from AND h.ts < m.valid_to
+    JOIN engine.mapping AS m ON m.meter_id = h.meter_id AND h.ts >= m.valid_from AND h.ts < m.valid_to
     WHERE m.vehicle_id = %(vehicle)s AND h.ts >= %(start)s AND h.ts < %(end)s
 )
 FROM vehicle_telemetry_history AS v
@@ -102,12 +102,12 @@ def map_devices(stage: Stage) -> None:
     """Map meter n to vehicle n, since ever."""
     with stage.connect() as connection:
         connection.execute(
-            "INSERT INTO device_mapping (meter_id, vehicle_id, valid_from) "
+            "INSERT INTO engine.mapping (meter_id, vehicle_id, valid_from) "
             "SELECT 'METER-' || n, 'VH-' || n, '-infinity' "
             "FROM (SELECT lpad(d::text, 5, '0') AS n FROM generate_series(1, %s) AS d) AS numbered",
             [stage.options.devices],
         )
-        connection.execute("ANALYZE device_mapping")
+        connection.execute("ANALYZE engine.mapping")
 
 
 def roll_up(stage: Stage) -> float:

@@ -91,7 +91,7 @@ def test_a_restored_database_gives_every_answer_and_goes_on(
     said = told("backup", FILE=str(archive))
     assert f"readings, 22 relations ({edition} edition)" in said
     manifest = json.loads(archive.with_name("engine.backup.manifest.json").read_text())
-    assert manifest["relations"]["public.device_mapping"]["rows"] == 2
+    assert manifest["relations"]["engine.mapping"]["rows"] == 2
     assert stat.S_IMODE(archive.stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["engine.backup", "engine.backup.manifest.json"]
 

@@ -6,7 +6,7 @@
 --   METER-4 is mapped to nobody. VH-5 has no meter, and a hot battery on 20 January.
 -- VH-2 and METER-1 fall silent once; an hour of VH-3 comes in late.
 
-INSERT INTO device_mapping (meter_id, vehicle_id, valid_from, valid_to) VALUES
+INSERT INTO engine.mapping (meter_id, vehicle_id, valid_from, valid_to) VALUES
     ('METER-1', 'VH-1', '-infinity', 'infinity'),
     ('METER-2', 'VH-2', '-infinity', 'infinity'),
     ('METER-3', 'VH-3', '-infinity', '2026-01-19 01:30Z'),

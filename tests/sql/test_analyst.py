@@ -102,6 +102,7 @@ def test_of_the_engine_an_analyst_may_only_read_what_answers_are_made_of(analyst
         "retention",
         "horizon",
         "stale_hour",
+        "mapping",
         "meter_state",
         "vehicle_state",
         *(
@@ -207,7 +208,7 @@ def test_psql_as_analyst_reads_and_cannot_write(analyst, password, database_url)
     assert (read.returncode, read.stdout) == (0, "analyst|1\n"), read.stderr
     written = psql(database_url, "SET TRANSACTION READ WRITE; DELETE FROM device_mapping")
     assert written.returncode == 1
-    assert "permission denied for table device_mapping" in written.stderr
+    assert "permission denied for view device_mapping" in written.stderr
 
 
 def test_others_may_neither_read_history_nor_call_the_engine(connection):

@@ -41,7 +41,7 @@ def test_no_lock_that_ingest_or_jobs_wait_for_is_within_reach(connection, analys
     refresh(connection)
 
 
-@pytest.mark.parametrize("name", ["meter_telemetry_history", "device_mapping", "engine.horizon", "engine.stale_hour"])
+@pytest.mark.parametrize("name", ["meter_telemetry_history", "engine.mapping", "engine.horizon", "engine.stale_hour"])
 @pytest.mark.parametrize("mode", ["ROW SHARE", "ROW EXCLUSIVE", "SHARE", "EXCLUSIVE", "ACCESS EXCLUSIVE"])
 def test_no_relation_can_be_locked_but_for_reading(analyst, name, mode):
     if (mode, analyst.info.server_version >= 160000) == ("ROW SHARE", True):

@@ -95,3 +95,19 @@ def test_history_is_unique_by_device_and_time(connection):
             [f"public.{stream}_telemetry_history"],
         ).fetchone()
         assert definition == f"PRIMARY KEY ({stream}_id, ts)"
+
+
+def test_no_time_that_analysts_read_is_infinite(connection):
+    """Client libraries without infinite times could not read it."""
+    connection.execute("SELECT FROM engine.map_device('M1', 'V1')")
+    assert connection.execute("SELECT valid_from, valid_to FROM device_mapping").fetchall() == [(None, None)]
+    columns = connection.execute(
+        "SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid "
+        "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'p') "
+        "AND a.atttypid = 'timestamptz'::regtype AND a.attnum > 0 AND NOT a.attisdropped "
+        "AND has_table_privilege('analyst', c.oid, 'SELECT')"
+    ).fetchall()
+    assert len(columns) >= 10
+    for relation, column in columns:
+        query = f"SELECT count(*) FROM public.{relation} WHERE NOT isfinite({column})"
+        assert connection.execute(query).fetchone() == (0,), (relation, column)

@@ -14,7 +14,7 @@ RAW_ENERGY = """
 WITH ac AS (
     SELECT d.vehicle_id, sum(m.kwh_consumed_ac) AS kwh
     FROM meter_telemetry_history AS m
-    JOIN device_mapping AS d ON d.meter_id = m.meter_id AND m.ts >= d.valid_from AND m.ts < d.valid_to
+    JOIN engine.mapping AS d ON d.meter_id = m.meter_id AND m.ts >= d.valid_from AND m.ts < d.valid_to
     WHERE m.ts >= %(start)s AND m.ts < %(end)s
     GROUP BY d.vehicle_id
 ), dc AS (

@@ -114,7 +114,7 @@ def test_the_sessions_time_zone_changes_no_answer(analyst):
 
 def test_the_sessions_search_path_changes_no_answer(analyst):
     analyst.execute("CREATE SCHEMA trap")
-    analyst.execute("CREATE TABLE trap.device_mapping (LIKE public.device_mapping)")
+    analyst.execute("CREATE TABLE trap.device_mapping (LIKE engine.mapping)")
     analyst.execute("SET search_path = trap, pg_temp")
     (row,) = analyst.execute("SELECT * FROM public.vehicle_performance('V1', 24, %s)", [moment(24)]).fetchall()
     assert row["total_kwh_consumed_ac"] == 10

@@ -141,7 +141,7 @@ def test_the_schema_and_the_keys_are_out_of_reach(role):
         "CREATE SCHEMA mine",
         "CREATE FUNCTION engine.mine() RETURNS integer LANGUAGE sql RETURN 1",
         "ALTER TABLE public.meter_telemetry_history ADD COLUMN mine integer",
-        "DROP TABLE public.device_mapping",
+        "DROP TABLE engine.mapping",
         "CREATE ROLE ev_test_mine",
         "UPDATE migration.state SET functions = ''",
         "DELETE FROM migration.applied",

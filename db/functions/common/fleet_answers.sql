@@ -7,7 +7,7 @@ BEGIN
     RETURN QUERY
         WITH part AS MATERIALIZED (
             SELECT m.meter_id, m.vehicle_id, s.source, s.part_from, s.part_to
-            FROM public.device_mapping AS m
+            FROM engine.mapping AS m
             CROSS JOIN LATERAL engine.split_period('meter', m.meter_id, greatest(m.valid_from, p_from), least(m.valid_to, p_to), false) AS s
             WHERE m.valid_from < p_to AND m.valid_to > p_from AND (m.valid_from > p_from OR m.valid_to < p_to)
         )
@@ -37,7 +37,7 @@ BEGIN
             UNION ALL SELECT false, v.device_id, sum(v.kwh) FROM engine.vehicle_energy_parts(p_from, p_to, v_vehicle_cuts) AS v GROUP BY v.device_id
         ), ac AS MATERIALIZED (
             SELECT a.vehicle_id, sum(a.kwh) AS kwh FROM (
-                SELECT m.vehicle_id, e.kwh FROM energy AS e JOIN public.device_mapping AS m ON m.meter_id = e.device_id
+                SELECT m.vehicle_id, e.kwh FROM energy AS e JOIN engine.mapping AS m ON m.meter_id = e.device_id
                 WHERE e.is_meter AND m.valid_from <= p_from AND m.valid_to >= p_to
                 UNION ALL SELECT r.vehicle_id, r.kwh FROM engine.remapped_meter_energy(p_from, p_to) AS r
             ) AS a GROUP BY a.vehicle_id

@@ -5,7 +5,7 @@ SELECT
     m.meter_id, m.kwh_consumed_ac, m.voltage, m.last_reading_at,
     engine.day_total((now() AT TIME ZONE s.fleet_timezone)::date, m.day, m.day_kwh, m.next_day_kwh) AS daily_kwh_consumed_ac,
     (
-        SELECT d.vehicle_id FROM public.device_mapping AS d
+        SELECT d.vehicle_id FROM engine.mapping AS d
         WHERE d.meter_id = m.meter_id AND d.valid_from <= now() AND d.valid_to > now()) AS vehicle_id,
     CASE
         WHEN m.last_reading_at < now() - s.offline_after THEN 'offline'
@@ -27,7 +27,7 @@ SELECT
     v.vehicle_id, v.soc, v.kwh_delivered_dc, v.battery_temp, v.last_reading_at,
     engine.day_total((now() AT TIME ZONE s.fleet_timezone)::date, v.day, v.day_kwh, v.next_day_kwh) AS daily_kwh_delivered_dc,
     (
-        SELECT d.meter_id FROM public.device_mapping AS d
+        SELECT d.meter_id FROM engine.mapping AS d
         WHERE d.vehicle_id = v.vehicle_id AND d.valid_from <= now() AND d.valid_to > now()
         ORDER BY d.valid_from DESC, d.meter_id LIMIT 1
     ) AS meter_id,

@@ -7,7 +7,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY
         SELECT m.meter_id, greatest(m.valid_from, p_from), least(m.valid_to, p_to), s.bucket, s.readings_count, s.kwh
-        FROM public.device_mapping AS m
+        FROM engine.mapping AS m
         LEFT JOIN LATERAL engine.meter_sums(greatest(m.valid_from, p_from), least(m.valid_to, p_to), m.meter_id, p_width) AS s ON true
         WHERE m.vehicle_id = p_vehicle_id AND m.valid_from < p_to AND m.valid_to > p_from
             AND (p_meter_id IS NULL OR m.meter_id = p_meter_id);
