@@ -1,7 +1,7 @@
 -- A rollup on plain PostgreSQL: triggers keep it exact with every statement on history.
 
 CREATE OR REPLACE VIEW engine.{stream}_{rollup} AS SELECT * FROM public.{stream}_telemetry_{rollup};
-COMMENT ON VIEW engine.{stream}_{rollup} IS 'public.{stream}_telemetry_{rollup}, by the name that answers read it by in both editions';
+COMMENT ON VIEW engine.{stream}_{rollup} IS 'What is rolled up of public.{stream}_telemetry_{rollup}, which may add what is not: the part that answers read';
 
 -- New readings add to their buckets. Buckets are written in key order, and a stream's rollups in the order of their
 -- triggers' names, so that concurrent writers wait for each other, never in a ring. The triggers act as the owner: the

@@ -5,4 +5,4 @@ BEGIN
     EXECUTE format('CREATE OR REPLACE VIEW engine.{stream}_{rollup} AS SELECT * FROM %s', engine.hypertable_of('{stream}_telemetry_{rollup}'));
 END
 $$;
-COMMENT ON VIEW engine.{stream}_{rollup} IS 'public.{stream}_telemetry_{rollup} as far as it is materialized, without its real-time part';
+COMMENT ON VIEW engine.{stream}_{rollup} IS 'What is rolled up of public.{stream}_telemetry_{rollup}, which may add what is not: the part that answers read';
