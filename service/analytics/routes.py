@@ -13,6 +13,7 @@ from service.access.scope import Scope, needs
 from service.database.pool import ReadPool
 from service.errors import NotFoundError
 from service.http.documentation import documented
+from service.http.ids import to_id
 from service.http.request import VehicleIdInPath, utc_time
 from service.single_flight import SingleFlight
 
@@ -79,6 +80,10 @@ class TrendHour(Struct, frozen=True, rename="camel"):
     avg_battery_temp: Annotated[float | None, Meta(description="Mean battery temperature in °C")]
 
 
+class _Known(Struct, frozen=True):
+    vehicle_id: str
+
+
 def analytics_router(pool: ReadPool, cache_seconds: float) -> Router:
     """Return the analytics routes."""
     fleet = SingleFlight[FleetEfficiency](cache_seconds)
@@ -102,7 +107,7 @@ def analytics_router(pool: ReadPool, cache_seconds: float) -> Router:
             vehicle_id,
             hours,
             utc_time(end),
-            meter_id,
+            None if meter_id is None else to_id(meter_id, "meterId"),
         )
         if answer is None:
             raise NotFoundError(f"vehicle {vehicle_id!r} has no reading in the period")
@@ -119,11 +124,14 @@ def analytics_router(pool: ReadPool, cache_seconds: float) -> Router:
 
     @get(
         "/trend/{vehicleId:str}",
-        operation_class=documented(400, 503),
+        operation_class=documented(400, 404, 503),
         summary="Energy, efficiency and battery temperature of a vehicle by the hour",
     )
     async def trend(vehicle_id: VehicleIdInPath, hours: Hours = 24, end: End = None) -> list[TrendHour]:
-        return await pool.rows(TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle_id, hours, utc_time(end))
+        rows = await pool.rows(TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle_id, hours, utc_time(end))
+        if not rows and await pool.row(_Known, "SELECT vehicle_id FROM engine.vehicle_status(%s)", vehicle_id) is None:
+            raise NotFoundError(f"vehicle {vehicle_id!r} has never reported")
+        return rows
 
     return Router(
         "/v1/analytics",

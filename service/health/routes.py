@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated
 
-from litestar import HttpMethod, Response, Router, route
+from litestar import Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from msgspec import Meta, Struct
@@ -17,9 +17,6 @@ from service.database.pool import ReadPool
 from service.errors import DatabaseUnavailableError
 from service.health.readiness import Readiness
 from service.http.documentation import documented
-
-# Load balancers may ask for the head alone.
-_GET = [HttpMethod.GET, HttpMethod.HEAD]
 
 
 class Health(Struct, frozen=True):
@@ -60,9 +57,8 @@ def health_router(pool: ReadPool, readiness: Readiness) -> Router:
             return False
         return True
 
-    @route(
+    @get(
         "/health",
-        http_method=_GET,
         operation_class=documented(),
         summary="State of the service and its database",
         **needs(Scope.READ),
@@ -77,13 +73,12 @@ def health_router(pool: ReadPool, readiness: Readiness) -> Router:
             timestamp=datetime.now(UTC),
         )
 
-    @route("/health/live", http_method=_GET, summary="The process runs", **OPEN)
+    @get("/health/live", summary="The process runs", **OPEN)
     async def live() -> State:
         return State("ok")
 
-    @route(
+    @get(
         "/health/ready",
-        http_method=_GET,
         summary="The service can store readings (503 when it cannot)",
         responses={
             HTTP_503_SERVICE_UNAVAILABLE: ResponseSpec(

@@ -103,4 +103,6 @@ def _allowed(request: AnyRequest) -> str:
         parts = [re.escape(part) if isinstance(part, str) else "[^/]+" for part in route.path_components]
         if re.fullmatch("/" + "/".join(parts) + "/?", request.scope["path"]):
             methods.update(route.methods)
+    if "GET" in methods:
+        methods.add("HEAD")
     return ", ".join(sorted(methods))

@@ -163,7 +163,7 @@ def test_a_route_that_would_go_around_the_guard_stops_the_start():
 
     for handler in (sneaky, mounted):
         with pytest.raises(RuntimeError, match=handler.paths and sorted(handler.paths)[0]):
-            assert_guarded(Litestar([handler], before_request=guard.check, openapi_config=None), guard)
+            assert_guarded(Litestar([handler], before_request=guard.check, openapi_config=None), guard.check)
 
 
 def test_a_route_that_does_not_say_what_it_needs_needs_admin(callers):
