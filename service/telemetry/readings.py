@@ -130,7 +130,8 @@ def label(row: StagedReading) -> str:
 
 def parse_reading(body: bytes, kind: Any, newest: datetime) -> StagedReading:
     """Return the one reading in `body`; raise InvalidRequestError with the field and the reason."""
-    body = _with_short_fractions(body)
+    if _has_long_fraction(body):
+        body = _cut_fractions(rb"\1", body)
     try:
         reading: Reading = _decoders[kind].decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -146,7 +147,8 @@ def parse_batch(body: bytes, newest: datetime) -> tuple[list[StagedReading], lis
     more than MAX_BATCH_READINGS.
     """
     refused: list[Refused] = []
-    body = _with_short_fractions(body)
+    if _has_long_fraction(body):
+        body = _cut_fractions(rb"\1", body)
     try:
         readings: Sequence[Reading | None] = _counted(_decode_batch(body).readings)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -225,11 +227,6 @@ def _checked(row: StagedReading, newest: datetime) -> StagedReading:
     if row.ts > newest:
         raise InvalidRequestError(f"must not be later than {in_utc(newest)}", "timestamp")
     return row
-
-
-def _with_short_fractions(body: bytes) -> bytes:
-    """Return a body in which no reading's time has more than six digits after the second."""
-    return _cut_fractions(rb"\1", body) if _has_long_fraction(body) else body
 
 
 def newest_accepted(max_clock_skew: timedelta) -> datetime:
