@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import Router, get
 from litestar.params import QueryParameter
@@ -24,6 +24,9 @@ End = Annotated[
 ]
 
 
+EfficiencyStatus = Literal["excellent", "good", "warning", "critical", "unknown"]
+
+
 class Coverage(Struct, frozen=True):
     """Readings received over readings expected at one a minute; null without a mapped meter."""
 
@@ -41,7 +44,7 @@ class Performance(Struct, frozen=True, rename="camel"):
     total_kwh_delivered_dc: Annotated[float, Meta(description="DC energy delivered, in kWh")]
     efficiency_ratio: Annotated[float | None, Meta(description="DC over AC energy; null without AC energy")]
     efficiency_status: Annotated[
-        str, Meta(description="excellent, good, warning, critical, or unknown for a null ratio")
+        EfficiencyStatus, Meta(description="excellent, good, warning, critical, or unknown for a null ratio")
     ]
     avg_battery_temp: Annotated[float, Meta(description="Mean battery temperature in °C")]
     max_battery_temp: Annotated[float, Meta(description="Highest battery temperature in °C")]

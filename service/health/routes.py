@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
@@ -22,8 +22,8 @@ from service.http.documentation import documented
 class Health(Struct, frozen=True):
     """Status of the service; uptime in seconds."""
 
-    status: Annotated[str, Meta(description="ok or degraded")]
-    database: Annotated[str, Meta(description="connected or disconnected")]
+    status: Annotated[Literal["ok", "degraded"], Meta(description="ok or degraded")]
+    database: Annotated[Literal["connected", "disconnected"], Meta(description="connected or disconnected")]
     uptime: Annotated[float, Meta(description="Seconds since the start")]
     version: Annotated[str, Meta(description="Version of the service")]
     timestamp: Annotated[datetime, Meta(description="Time of the answer")]
@@ -32,13 +32,13 @@ class Health(Struct, frozen=True):
 class State(Struct, frozen=True):
     """Liveness in one word."""
 
-    status: Annotated[str, Meta(description="One word")]
+    status: Annotated[Literal["ok"], Meta(description="Always ok: the process runs")]
 
 
 class Ready(Struct, frozen=True):
     """Readiness: whether the service can store readings, and why not."""
 
-    status: Annotated[str, Meta(description="ready or unavailable")]
+    status: Annotated[Literal["ready", "unavailable"], Meta(description="ready or unavailable")]
     reason: Annotated[str | None, Meta(description="Why the service cannot store readings")] = None
 
 

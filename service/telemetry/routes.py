@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from litestar import Response, Router, post
 from litestar.status_codes import HTTP_201_CREATED, HTTP_400_BAD_REQUEST
@@ -44,7 +44,7 @@ class Accepted(Struct, frozen=True):
     """A reading that is stored, by this request or an earlier one."""
 
     success: Annotated[bool, Meta(description="Always true")]
-    type: Annotated[str, Meta(description="meter or vehicle")]
+    type: Annotated[Literal["meter", "vehicle"], Meta(description="meter or vehicle")]
     id: Annotated[str, Meta(description="Id of the device")]
 
 
