@@ -43,6 +43,10 @@ run: install ## start database, migrations and service on http://127.0.0.1:3000
 test: install-dev ## run the whole test suite on every edition available here
 	@$(BIN)/python -m pytest
 
+.PHONY: screenshots
+screenshots: install-dev ## take the pictures of the documentation again, with this machine's Chromium
+	@$(BIN)/python -m pytest --quiet tests/browser --screenshots docs/images
+
 .PHONY: test-properties
 test-properties: install-dev ## compare every answer with a plain model, over random histories
 	@$(BIN)/python -m pytest tests/properties
