@@ -91,10 +91,11 @@ def document_of(app: Litestar, now: datetime | None = None) -> dict[str, Any]:
             problems[f"Problem{status}"] = _problem(status, schemas[Problem])
             answers[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
         if call.facts.refusal is not None:
-            refusal = _json(schemas[call.facts.refusal])
-            refusal["application/json"]["example"] = REFUSED_BATCH
+            # Generated clients read the first kind of content, whichever arrives: it stands for both.
+            either = _json({"anyOf": [schemas[call.facts.refusal], schemas[Problem]]})
+            either["application/json"]["example"] = REFUSED_BATCH
             answers["400"] = _problem(400, schemas[Problem])
-            answers["400"]["content"] |= refusal
+            answers["400"]["content"] = either | answers["400"]["content"]
         if call.facts.body is not None:
             schema = _body_schema(call.facts.body, schemas[call.facts.body], components)
             examples = request_examples(getattr(call.facts.body, "__name__", "Reading"), now)
