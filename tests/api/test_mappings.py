@@ -253,7 +253,7 @@ def test_an_empty_bound_is_no_absent_one(client):
     [
         (b'{"form": "2026-01-01T00:00:00Z"}', "form", "is not known here: a mapping takes from and to"),
         (b'{"from": null, "from": null}', "from", "must come once, and comes twice"),
-        (b'{"from": 7}', "from", "must be a string"),
+        (b'{"from": 7}', "from", "must be an RFC 3339 time such as 2026-02-12T10:30:00Z, in quotes"),
         (b'{"to": NaN}', "to", "must be a finite number: JSON has no NaN and no Infinity"),
     ],
 )
