@@ -25,9 +25,15 @@ def _with_head(app: ASGIApp) -> ASGIApp:
 
 
 def _without_body(send: Send) -> Send:
+    """Return a `send` that ends the answer with its first body, however many follow: a stream has no end."""
+    ended = False
+
     async def send_head(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            message["body"] = b""
-        await send(message)
+        nonlocal ended
+        if message["type"] != "http.response.body":
+            await send(message)
+        elif not ended:
+            ended = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return send_head

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from fix_service import meter_reading, send, vehicle_reading
+from litestar import Litestar, get
+from litestar.response import Stream
 from litestar.routes import HTTPRoute
+
+from service.http.head import serve_head
 
 PERIOD = "this call takes end and hours"
 NOTHING = "this call takes no parameters in its query"
@@ -105,3 +111,39 @@ def test_head_answers_as_get_does_without_the_body(client, path):
 
 def test_head_of_a_call_that_only_takes_readings_is_not_allowed(client):
     assert client.head("/v1/telemetry/batch").status_code == 405
+
+
+def test_head_of_a_stream_ends_at_once():
+    async def endless():
+        while True:
+            yield "data"
+            await asyncio.sleep(0.01)
+
+    @get("/stream")
+    async def stream() -> Stream:
+        return Stream(endless())
+
+    app = Litestar([stream], openapi_config=None)
+    serve_head(app)
+    sent = []
+
+    async def ask() -> None:
+        scope = {"type": "http", "method": "HEAD", "path": "/stream", "query_string": b"", "headers": []}
+
+        answered = asyncio.Event()
+
+        async def receive() -> dict:
+            await answered.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+            if message["type"] == "http.response.body" and not message["more_body"]:
+                answered.set()
+
+        async with asyncio.timeout(10):
+            await app(scope, receive, send)
+
+    asyncio.run(ask())
+    bodies = [message for message in sent if message["type"] == "http.response.body"]
+    assert bodies == [{"type": "http.response.body", "body": b"", "more_body": False}]
