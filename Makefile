@@ -43,6 +43,10 @@ run: install ## start database, migrations and service on http://127.0.0.1:3000
 test: install-dev ## run the whole test suite on every edition available here
 	@$(BIN)/python -m pytest
 
+.PHONY: screenshots
+screenshots: install-dev ## take the pictures of the documentation again, with this machine's Chromium
+	@$(BIN)/python -m pytest --quiet tests/browser --screenshots docs/images
+
 .PHONY: test-properties
 test-properties: install-dev ## compare every answer with a plain model, over random histories
 	@$(BIN)/python -m pytest tests/properties
@@ -105,11 +109,13 @@ jobs: install ## show every job with its last run, next run and failures
 
 .PHONY: backup
 backup: install ## write the database to a file, while the service runs: FILE=engine.backup
-	@$(ENGINE) backup '$(or $(FILE),$(error FILE=engine.backup is needed: the file to write))'
+	@test -n '$(FILE)' || { echo "Error: FILE=engine.backup is needed: the file to write" >&2; exit 1; }
+	@$(ENGINE) backup '$(FILE)'
 
 .PHONY: restore
 restore: install ## make an empty database what a backup holds, and compare: FILE=engine.backup
-	@$(ENGINE) restore '$(or $(FILE),$(error FILE=engine.backup is needed: the file to read))'
+	@test -n '$(FILE)' || { echo "Error: FILE=engine.backup is needed: the file to read" >&2; exit 1; }
+	@$(ENGINE) restore '$(FILE)'
 
 .PHONY: simulate
 simulate: $(VENV)/.installed-simulate ## send a simulated fleet to the running service (ARGS='--devices 100')

@@ -21,8 +21,10 @@ from service.health.readiness import Readiness
 from service.health.routes import health_router
 from service.http.bodies import BodyReader
 from service.http.documentation import openapi_config
+from service.http.head import serve_head
 from service.http.middleware import RequestMiddleware
 from service.http.pages import docs_assets_router
+from service.http.parameters import checked, learn_queries
 from service.http.problems import ProblemAnswers
 from service.mappings.routes import mappings_router
 from service.metrics.database_gauges import DatabaseGauges
@@ -59,11 +61,12 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         committed=metrics.committed,
     )
     bodies = BodyReader(timeout_seconds=timeout)
-    ingest = Ingest(writer, bodies, timedelta(seconds=settings.max_clock_skew_seconds), metrics)
+    ingest = Ingest(writer, pool, bodies, timedelta(seconds=settings.max_clock_skew_seconds), metrics)
     readiness = Readiness(database_url, writer)
     database_gauges = DatabaseGauges(pool)
     _add_gauges(metrics, pool, writer, settings.ingest_queue_readings)
     guard = make_guard(settings, database_url)
+    check = checked(guard.check if guard else None)
     problems = ProblemAnswers(metrics.problem)
 
     @asynccontextmanager
@@ -96,7 +99,7 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
             docs_assets_router(OPEN),
         ],
         lifespan=[lifespan],
-        before_request=guard.check if guard else None,
+        before_request=check,
         cors_config=_cors(settings),
         # An empty requirement tells readers of the OpenAPI document that no key is needed.
         security=None if requires_keys(settings) else [{}],
@@ -106,8 +109,9 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         logging_config=None,
     )
     metrics.measure(app.routes)
-    if guard:
-        assert_guarded(app, guard)
+    assert_guarded(app, check)
+    learn_queries(app)
+    serve_head(app)
     return app
 
 

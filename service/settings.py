@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -172,6 +173,24 @@ class Settings(Struct, frozen=True, kw_only=True):
             host = f"[{self.db_host}]" if ":" in self.db_host else quote(self.db_host, safe="")
             return f"postgresql://{user}:{password}@{host}:{self.db_port}/{quote(self.db_name, safe='')}"
         return None
+
+
+OTHER_NAMES = frozenset({"GRAFANA_PASSWORD", "GRAFANA_PORT", "PROMETHEUS_PORT"})
+"""Names in .env that the containers read, and the service does not."""
+
+# Other programs that read the environment: libpq, Docker.
+_OTHER_PREFIXES = ("PG", "COMPOSE_", "DOCKER_", "EV_ENGINE_")
+
+
+def names_without_setting(env_file: str) -> Iterator[str]:
+    """Yield a sentence for each name in the text of an .env file that no setting has, with the nearest that exists."""
+    known = {entry.encode_name for entry in msgspec.structs.fields(Settings)} | OTHER_NAMES
+    for name in dict.fromkeys(re.findall(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)=", env_file, re.MULTILINE)):
+        if name in known or name.startswith(_OTHER_PREFIXES):
+            continue
+        nearest = get_close_matches(name.upper(), sorted(known), 1)
+        hint = f": did you mean {nearest[0]}?" if nearest else ""
+        yield f".env: {name} is no setting, and changes nothing{hint}"
 
 
 def _parse(kind: Any, text: str) -> Any:

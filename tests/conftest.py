@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from editions import EDITIONS, OUTCOMES, REQUIRE_TIMESCALE, describe, other_pairs
 
-pytest_plugins = ["fix_databases", "fix_service", "fix_keys"]
+pytest_plugins = ["fix_databases", "fix_service", "fix_keys", "fix_serving", "fix_browser"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,6 +25,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="test the timescale edition on this machine's PostgreSQL of that major version, such as 15 (default: in a "
         "container where Docker runs, else on the newest PostgreSQL here that has TimescaleDB Community); the summary "
         "names the pairs that are here and were not tested",
+    )
+    parser.addoption(
+        "--screenshots",
+        type=Path,
+        metavar="FOLDER",
+        help="write the pictures of the documentation there (default: to the test's own folder)",
     )
 
 

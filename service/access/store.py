@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from unicodedata import normalize
 
 import psycopg
 from psycopg import Connection
@@ -44,6 +45,8 @@ class KeyStore:
     ) -> Minted:
         """Create a key and return it with its secret, which is stored nowhere; raise InvalidRequestError."""
         minted = mint()
+        # Readings carry their ids in NFC.
+        device_id, device_prefix = (text and normalize("NFC", text) for text in (device_id, device_prefix))
         chosen = [scope.value for scope in Scope if scope in scopes]
         try:
             self._connection.execute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import Router, get
 from litestar.params import QueryParameter
@@ -13,6 +13,7 @@ from service.access.scope import Scope, needs
 from service.database.pool import ReadPool
 from service.errors import NotFoundError
 from service.http.documentation import documented
+from service.http.ids import to_id
 from service.http.request import VehicleIdInPath, utc_time
 from service.single_flight import SingleFlight
 
@@ -21,6 +22,9 @@ End = Annotated[
     str | None,
     QueryParameter(description="End of the period, excluded (RFC 3339 with an offset); now when absent"),
 ]
+
+
+EfficiencyStatus = Literal["excellent", "good", "warning", "critical", "unknown"]
 
 
 class Coverage(Struct, frozen=True):
@@ -40,7 +44,7 @@ class Performance(Struct, frozen=True, rename="camel"):
     total_kwh_delivered_dc: Annotated[float, Meta(description="DC energy delivered, in kWh")]
     efficiency_ratio: Annotated[float | None, Meta(description="DC over AC energy; null without AC energy")]
     efficiency_status: Annotated[
-        str, Meta(description="excellent, good, warning, critical, or unknown for a null ratio")
+        EfficiencyStatus, Meta(description="excellent, good, warning, critical, or unknown for a null ratio")
     ]
     avg_battery_temp: Annotated[float, Meta(description="Mean battery temperature in °C")]
     max_battery_temp: Annotated[float, Meta(description="Highest battery temperature in °C")]
@@ -79,6 +83,10 @@ class TrendHour(Struct, frozen=True, rename="camel"):
     avg_battery_temp: Annotated[float | None, Meta(description="Mean battery temperature in °C")]
 
 
+class _Known(Struct, frozen=True):
+    vehicle_id: str
+
+
 def analytics_router(pool: ReadPool, cache_seconds: float) -> Router:
     """Return the analytics routes."""
     fleet = SingleFlight[FleetEfficiency](cache_seconds)
@@ -102,7 +110,7 @@ def analytics_router(pool: ReadPool, cache_seconds: float) -> Router:
             vehicle_id,
             hours,
             utc_time(end),
-            meter_id,
+            None if meter_id is None else to_id(meter_id, "meterId"),
         )
         if answer is None:
             raise NotFoundError(f"vehicle {vehicle_id!r} has no reading in the period")
@@ -119,11 +127,14 @@ def analytics_router(pool: ReadPool, cache_seconds: float) -> Router:
 
     @get(
         "/trend/{vehicleId:str}",
-        operation_class=documented(400, 503),
+        operation_class=documented(400, 404, 503),
         summary="Energy, efficiency and battery temperature of a vehicle by the hour",
     )
     async def trend(vehicle_id: VehicleIdInPath, hours: Hours = 24, end: End = None) -> list[TrendHour]:
-        return await pool.rows(TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle_id, hours, utc_time(end))
+        rows = await pool.rows(TrendHour, "SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle_id, hours, utc_time(end))
+        if not rows and await pool.row(_Known, "SELECT vehicle_id FROM engine.vehicle_status(%s)", vehicle_id) is None:
+            raise NotFoundError(f"vehicle {vehicle_id!r} has never reported")
+        return rows
 
     return Router(
         "/v1/analytics",

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
 from service import logs
 from service.errors import EngineError
-from service.settings import Settings
+from service.settings import Settings, names_without_setting
+
+log = logging.getLogger(__name__)
 
 
 def start() -> Settings:
-    """Return the settings from the environment, and configure the log as they say."""
+    """Return the settings from the environment, and configure the log as they say.
+
+    Warn about names in `.env` that no setting has: make reads that file, and such a line changes nothing.
+    """
     settings = Settings.from_environment()
     logs.configure(settings)
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for sentence in names_without_setting(Path(".env").read_text()):
+            log.warning("%s", sentence)
     return settings
 
 

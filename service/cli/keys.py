@@ -13,9 +13,13 @@ from service.access.scope import Scope
 from service.access.store import KeyEntry, KeyStore, open_keys
 from service.cli.console import clear_errors, start
 from service.database.location import open_database
+from service.errors import OperationError
 from service.operations.text import as_table
 
 log = logging.getLogger(__name__)
+
+
+_SCOPES = [scope.value for scope in Scope]
 
 
 @click.group()
@@ -27,13 +31,12 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--name", required=True, help="Name of the key; no other key that is not revoked has it.")
+@click.option("--name", default="", help="Name of the key; no other key that is not revoked has it.")
 @click.option(
     "--scope",
     "scopes",
-    type=click.Choice([scope.value for scope in Scope]),
+    metavar=f"[{'|'.join(_SCOPES)}]",
     multiple=True,
-    required=True,
     help="ingest: send readings; read: status, analytics, mappings; admin: change mappings. Repeat the option for "
     "several scopes; none implies another.",
 )
@@ -41,6 +44,8 @@ def keys() -> None:
 @click.option("--prefix", metavar="TEXT", help="Allow readings of devices whose ids begin so only (scope ingest).")
 def create(name: str, scopes: tuple[str, ...], device: str | None, prefix: str | None) -> None:
     """Create a key. The last word of the output is the key, which is shown this once."""
+    with clear_errors():
+        _check(name, scopes)
     with _opened() as store:
         minted = store.create(name, [Scope(scope) for scope in scopes], device, prefix)
     click.echo(f"Key {name} ({', '.join(dict.fromkeys(scopes))}), shown this once:\n{minted.text}")
@@ -76,6 +81,18 @@ def rotate(name: str) -> None:
     with _opened() as store:
         minted = store.rotate(name)
     click.echo(f"Key {name} has a new secret, shown this once:\n{minted.text}")
+
+
+def _check(name: str, scopes: tuple[str, ...]) -> None:
+    """Raise OperationError when a new key has no name or no scope, or one that does not exist."""
+    example = "`ev-engine keys create --name depot-7 --scope ingest`, or `make keys-create NAME=depot-7 SCOPE=ingest`"
+    if not name:
+        raise OperationError(f"a key needs a name: {example}")
+    if not scopes:
+        raise OperationError(f"a key needs a scope, one or more of {', '.join(_SCOPES)}: {example}")
+    for scope in scopes:
+        if scope not in _SCOPES:
+            raise OperationError(f"there is no scope {scope!r}: give one or more of {', '.join(_SCOPES)}")
 
 
 @contextmanager

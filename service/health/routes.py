@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from litestar import HttpMethod, Response, Router, route
+from litestar import Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from msgspec import Meta, Struct
@@ -18,15 +18,12 @@ from service.errors import DatabaseUnavailableError
 from service.health.readiness import Readiness
 from service.http.documentation import documented
 
-# Load balancers may ask for the head alone.
-_GET = [HttpMethod.GET, HttpMethod.HEAD]
-
 
 class Health(Struct, frozen=True):
     """Status of the service; uptime in seconds."""
 
-    status: Annotated[str, Meta(description="ok or degraded")]
-    database: Annotated[str, Meta(description="connected or disconnected")]
+    status: Annotated[Literal["ok", "degraded"], Meta(description="ok or degraded")]
+    database: Annotated[Literal["connected", "disconnected"], Meta(description="connected or disconnected")]
     uptime: Annotated[float, Meta(description="Seconds since the start")]
     version: Annotated[str, Meta(description="Version of the service")]
     timestamp: Annotated[datetime, Meta(description="Time of the answer")]
@@ -35,13 +32,13 @@ class Health(Struct, frozen=True):
 class State(Struct, frozen=True):
     """Liveness in one word."""
 
-    status: Annotated[str, Meta(description="One word")]
+    status: Annotated[Literal["ok"], Meta(description="Always ok: the process runs")]
 
 
 class Ready(Struct, frozen=True):
     """Readiness: whether the service can store readings, and why not."""
 
-    status: Annotated[str, Meta(description="ready or unavailable")]
+    status: Annotated[Literal["ready", "unavailable"], Meta(description="ready or unavailable")]
     reason: Annotated[str | None, Meta(description="Why the service cannot store readings")] = None
 
 
@@ -60,9 +57,8 @@ def health_router(pool: ReadPool, readiness: Readiness) -> Router:
             return False
         return True
 
-    @route(
+    @get(
         "/health",
-        http_method=_GET,
         operation_class=documented(),
         summary="State of the service and its database",
         **needs(Scope.READ),
@@ -77,13 +73,12 @@ def health_router(pool: ReadPool, readiness: Readiness) -> Router:
             timestamp=datetime.now(UTC),
         )
 
-    @route("/health/live", http_method=_GET, summary="The process runs", **OPEN)
+    @get("/health/live", summary="The process runs", **OPEN)
     async def live() -> State:
         return State("ok")
 
-    @route(
+    @get(
         "/health/ready",
-        http_method=_GET,
         summary="The service can store readings (503 when it cannot)",
         responses={
             HTTP_503_SERVICE_UNAVAILABLE: ResponseSpec(

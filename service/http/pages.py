@@ -20,6 +20,18 @@ from service.errors import NotFoundError
 
 STATIC_PATH = "/api/docs/static"
 
+# A browser refuses a stylesheet or a script of another type. The table of the machine may lack any of these.
+_MEDIA_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
+
 
 def secure_page(response: Response[Any]) -> Response[Any]:
     """Allow a page to load and run its own files and scripts only, and no other site to show it in a frame."""
@@ -44,6 +56,10 @@ def _inline_scripts(page: bytes) -> list[bytes]:
     return [base64.b64encode(hashlib.sha256(script).digest()) for script in scripts]
 
 
+def _media_type(path: Path) -> str:
+    return _MEDIA_TYPES.get(path.suffix, "application/octet-stream")
+
+
 def docs_assets_router(options: dict[str, Any]) -> Router:
     """Return the route that serves the files of Swagger UI; `options` are those of the route."""
     spec = importlib.util.find_spec("flask_openapi_swagger")
@@ -57,6 +73,7 @@ def docs_assets_router(options: dict[str, Any]) -> Router:
     async def asset(file: FromPath[str]) -> File:
         if file not in files:
             raise NotFoundError("there is no such file")
-        return File(files[file], content_disposition_type="inline")
+        path = files[file]
+        return File(path, filename=path.name, media_type=_media_type(path), content_disposition_type="inline")
 
     return Router(STATIC_PATH, route_handlers=[asset], **options)

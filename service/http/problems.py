@@ -56,9 +56,13 @@ class ProblemAnswers:
             first = error.extra[0]
             _, reason = describe_validation_error(msgspec.ValidationError(first.get("message")))
             return self._answer(request, HTTPStatus.BAD_REQUEST, f"{first.get('key')} {reason}", first.get("key"))
-        detail = error.detail if error.status_code < 500 else None
-        allow = {"Allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else None
-        return self._answer(request, error.status_code, detail, headers=allow)
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return self._answer(request, error.status_code, "there is no such address: /api/docs lists every call")
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = _allowed(request)
+            detail = f"{request.method} is not known here: this address takes {allowed}"
+            return self._answer(request, error.status_code, detail, headers={"Allow": allowed})
+        return self._answer(request, error.status_code, error.detail if error.status_code < 500 else None)
 
     def _of_fault(self, request: AnyRequest, error: Exception) -> Response[bytes]:
         detail = "the service failed; its log says why"
@@ -103,4 +107,6 @@ def _allowed(request: AnyRequest) -> str:
         parts = [re.escape(part) if isinstance(part, str) else "[^/]+" for part in route.path_components]
         if re.fullmatch("/" + "/".join(parts) + "/?", request.scope["path"]):
             methods.update(route.methods)
+    if "GET" in methods:
+        methods.add("HEAD")
     return ", ".join(sorted(methods))

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 NO_OFFSET = "must have an offset such as Z or +02:00"
 NOT_A_TIME = "must be an RFC 3339 time such as 2026-02-12T10:30:00Z"
-NOT_AN_ID = "must not hold control characters, a slash, or white space at either end"
+UNKNOWN_FIELD = "is not known here"
+
+_NO_OBJECT = "must be an object, not {got}"
 
 _REASONS: list[tuple[str, str]] = [
+    (r"Expected .*, got `NotFinite`", "must be a finite number: JSON has no NaN and no Infinity"),
+    (r"Object contains unknown field `(?P<field>.*)`", UNKNOWN_FIELD),
     (r"Object missing required field `(?P<field>\w+)`", "is required"),
     (r"Expected `(?:float|int)` (?P<bound>[<>]=?) (?P<limit>[-\d.e+]+)", "must be {bound} {limit}"),
     (r"Expected `str` of length <= (?P<limit>\d+)", "must be at most {limit} characters"),
     (r"Expected `str` of length >= 1", "must not be empty"),
-    (r"Expected `str` matching regex", NOT_AN_ID),
     (r"Expected `datetime` with a timezone component", NO_OFFSET),
     (r"Invalid RFC3339 encoded datetime", NOT_A_TIME),
     (r"Number out of range", "must be a finite number"),
-    (r"Expected `float`, got `(?P<got>\w+)`", "must be a number, not {got}"),
+    (r"Expected `float(?: \| null)?`, got `(?P<got>\w+)`", "must be a number, not {got}"),
     (r"Expected `int`, got `\w+`", "must be a whole number"),
-    (r"Expected `(?:str|datetime)`(?:, got `(?P<got>\w+)`)?", "must be a string"),
+    (r"Expected `datetime(?: \| null)?`, got", f"{NOT_A_TIME}, in quotes"),
+    (r"Expected `(?:str|datetime)(?: \| null)?`(?:, got `(?P<got>\w+)`)?", "must be a string"),
     (r"Invalid value", "must be meter or vehicle"),
-    (r"Expected `object`, got `(?P<got>\w+)`", "must be an object, not {got}"),
+    (r"Expected `object`, got `(?P<got>\w+)`", _NO_OBJECT),
 ]
+
+# What msgspec calls the types of JSON.
+_TYPES = {
+    "str": "text",
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "array": "a list",
+    "object": "an object",
+}
 
 
 def describe_validation_error(error: msgspec.ValidationError) -> tuple[str | None, str]:
@@ -38,5 +53,20 @@ def describe_validation_error(error: msgspec.ValidationError) -> tuple[str | Non
             if limit is not None:
                 # The energy limit is the largest float that rounds to less than 1e8.
                 groups["limit"] = "100000000" if 99_999_999 < float(limit) < 1e8 else f"{float(limit):.12g}"
-            return groups.get("field") or field, reason.format(**groups)
+            if got := groups.get("got"):
+                groups["got"] = _TYPES.get(got, got)
+            field = groups.get("field") or field
+            if reason is _NO_OBJECT and field is None:
+                reason = f"the value {reason}"
+            return field, reason.format(**groups)
     return field, message
+
+
+def in_utc(time: datetime) -> str:
+    """Return a time as messages show it: in UTC, to the second, cut."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def in_utc_rounded_up(time: datetime) -> str:
+    """Return a time as messages show it: in UTC, to the second, rounded up, so that the time shown is not before it."""
+    return in_utc(time + timedelta(microseconds=999_999))

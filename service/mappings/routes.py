@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Router, delete, get, put
@@ -15,12 +16,14 @@ from service.database.pool import ReadPool
 from service.errors import InvalidRequestError, NotFoundError
 from service.http.bodies import BodyReader
 from service.http.documentation import documented
+from service.http.ids import to_id
+from service.http.json_text import loads
 from service.http.request import AnyRequest, MeterIdInPath, VehicleIdInPath, utc_time
-from service.http.validation import describe_validation_error
-from service.telemetry.readings import DeviceId, Timestamp
+from service.http.validation import UNKNOWN_FIELD, describe_validation_error
+from service.telemetry.readings import Timestamp
 
 
-class Validity(Struct, frozen=True):
+class Validity(Struct, frozen=True, forbid_unknown_fields=True):
     """When a mapping holds: from (included) to (excluded)."""
 
     from_: Annotated[
@@ -43,6 +46,9 @@ class Mapping(Struct, frozen=True, rename="camel"):
     )
 
 
+_FRACTION = re.compile(r"(?<=\.\d{6})\d+")
+
+
 class _Found(Struct, frozen=True):
     found: bool
 
@@ -51,13 +57,21 @@ def _validity(body: bytes) -> Validity:
     if not body.strip():
         return Validity()
     try:
-        validity = msgspec.json.decode(body, type=Validity)
+        fields = loads(body, what="from and to", fields_once=True)
+        if isinstance(fields, dict):
+            fields = {name: _cut(value) for name, value in fields.items()}
+        validity = msgspec.convert(fields, Validity)
         return Validity(_in_utc(validity.from_, "from"), _in_utc(validity.to, "to"))
     except msgspec.ValidationError as error:
         field, reason = describe_validation_error(error)
+        if reason == UNKNOWN_FIELD:
+            reason += ": a mapping takes from and to"
         raise InvalidRequestError(reason, field) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequestError(f"body is not valid JSON: {error}") from None
+
+
+def _cut(time: Any) -> Any:
+    """Return a time without what is smaller than microseconds, which msgspec would round up."""
+    return _FRACTION.sub("", time) if isinstance(time, str) else time
 
 
 def _in_utc(time: datetime | None, field: str) -> datetime | None:
@@ -67,11 +81,8 @@ def _in_utc(time: datetime | None, field: str) -> datetime | None:
         raise InvalidRequestError("must be a time of the years 1 to 9999 in UTC", field) from None
 
 
-def _device(text: str, field: str) -> str:
-    try:
-        return msgspec.convert(text, DeviceId)
-    except msgspec.ValidationError as error:
-        raise InvalidRequestError(describe_validation_error(error)[1], field) from None
+def _id_in_query(text: str | None, field: str) -> str | None:
+    return None if text is None else to_id(text, field)
 
 
 def mappings_router(pool: ReadPool, bodies: BodyReader) -> Router:
@@ -88,8 +99,8 @@ def mappings_router(pool: ReadPool, bodies: BodyReader) -> Router:
         mapping = await pool.row(
             Mapping,
             "SELECT * FROM engine.map_device(%s, %s, %s, %s)",
-            _device(meter_id, "meterId"),
-            _device(vehicle_id, "vehicleId"),
+            meter_id,
+            vehicle_id,
             validity.from_,
             validity.to,
         )
@@ -140,8 +151,8 @@ def mappings_router(pool: ReadPool, bodies: BodyReader) -> Router:
         return await pool.rows(
             Mapping,
             "SELECT * FROM engine.mappings(%s, %s, %s)",
-            meter_id,
-            vehicle_id,
+            _id_in_query(meter_id, "meterId"),
+            _id_in_query(vehicle_id, "vehicleId"),
             None if at is None else utc_time(at, "at"),
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 import psycopg
 
@@ -119,6 +121,9 @@ def _interval(session: psycopg.Connection, variable: str, text: str) -> str | No
     """Return a text that PostgreSQL accepts as an interval, None for forever; raise OperationError."""
     if text.strip().lower() == FOREVER and variable == "KEEP":
         return None
+    if re.fullmatch(r"[-+]?[\d.]+", text.strip()):
+        # PostgreSQL would take seconds.
+        raise OperationError(f"{variable}={text!r} has no unit: write '{text.strip()} days'")
     try:
         session.execute("SELECT %s::interval", [text])
     except psycopg.DataError:

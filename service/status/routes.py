@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from litestar import Router, get
 from litestar.params import QueryParameter
@@ -32,7 +32,10 @@ class MeterStatus(Struct, frozen=True, rename="camel"):
         float, Meta(description="AC energy of the current day in the fleet's time zone, in kWh")
     ]
     vehicle_id: Annotated[str | None, Meta(description="Vehicle mapped to the meter now")]
-    status: Annotated[str, Meta(description="online, offline, or error (voltage 0 or out of its band)")]
+    status: Annotated[
+        Literal["online", "offline", "error"],
+        Meta(description="online, offline, or error (voltage 0 or out of its band)"),
+    ]
 
 
 class VehicleStatus(Struct, frozen=True, rename="camel"):
@@ -47,7 +50,10 @@ class VehicleStatus(Struct, frozen=True, rename="camel"):
         float, Meta(description="DC energy of the current day in the fleet's time zone, in kWh")
     ]
     meter_id: Annotated[str | None, Meta(description="Meter mapped to the vehicle now")]
-    charging_state: Annotated[str, Meta(description="charging, discharging, idle or offline")]
+    charging_state: Annotated[
+        Literal["charging", "discharging", "idle", "offline"],
+        Meta(description="charging, discharging, idle or offline"),
+    ]
     battery_temp_warning: Annotated[bool, Meta(description="Battery at or above the warning temperature")]
     battery_temp_critical: Annotated[bool, Meta(description="Battery at or above the critical temperature")]
 

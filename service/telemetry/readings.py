@@ -6,7 +6,6 @@ would be shorter, but msgspec then refuses the whole batch for a NaN or a number
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,20 +16,21 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.errors import InvalidRequestError, TooLargeError
-from service.http.validation import NOT_AN_ID, describe_validation_error
+from service.http.ids import ID_FIELDS, ID_MEANING, ID_PATTERN, MAX_ID_CHARACTERS, is_plain_id, shown_id, to_id
+from service.http.json_text import loads
+from service.http.validation import describe_validation_error, in_utc
 
 MAX_BATCH_READINGS = 50_000
 
-# No control character, no slash, no lone surrogate; no white space at either end.
-_ID_PATTERN = r"^(?!\s)[^\x00-\x1f\x7f-\x9f/\ud800-\udfff]*(?<!\s)$(?!\n)"
-
-_ID_MEANING = "1 to 64 characters; no control character, no slash, no white space at either end"
-
-DeviceId = Annotated[str, Meta(min_length=1, max_length=64, pattern=_ID_PATTERN, description=_ID_MEANING)]
 # The id in a reading. Its pattern is checked after decoding, as msgspec needs more time for it than for all the rest.
 _UncheckedId = Annotated[
     str,
-    Meta(min_length=1, max_length=64, extra_json_schema={"pattern": _ID_PATTERN}, description=_ID_MEANING),
+    Meta(
+        min_length=1,
+        max_length=MAX_ID_CHARACTERS,
+        extra_json_schema={"pattern": ID_PATTERN},
+        description=ID_MEANING,
+    ),
 ]
 EnergyKwh = Annotated[float, Meta(ge=0, lt=99_999_999.99995)]
 Soc = Annotated[float, Meta(ge=0, le=100, description="State of charge in percent")]
@@ -93,10 +93,15 @@ class Refused(NamedTuple):
         return f"readings[{self.place}] {self.label}: {self.reason}"
 
 
-ID_FIELD = ("meterId", "vehicleId")  # by StagedReading.is_vehicle
+ID_FIELD = ID_FIELDS  # by StagedReading.is_vehicle
 
-_is_id = re.compile(_ID_PATTERN).match
+# msgspec rounds a fraction of a second to microseconds, and would take a reading to the next second, hour or day. This
+# finds a fraction that is longer, cheaply, and the other cuts it where a reading has its time.
+_has_long_fraction = re.compile(rb"\.\d{7,}[Zz+-]").search
+_cut_fractions = re.compile(rb'("timestamp"\s*:\s*"[^"\\]{19}\.\d{6})\d+').sub
+
 _decode_batch = msgspec.json.Decoder(Batch).decode
+_PATHS = {"meter": "/v1/telemetry/meter", "vehicle": "/v1/telemetry/vehicle"}
 _decoders = {kind: msgspec.json.Decoder(kind) for kind in (MeterReading, VehicleReading, Reading)}
 
 
@@ -120,20 +125,19 @@ def to_row(reading: Reading) -> StagedReading:
 
 def label(row: StagedReading) -> str:
     """Return the label of a reading in errors."""
-    return f"{'vehicle' if row.is_vehicle else 'meter'}:{row.device_id if _is_id(row.device_id) else '?'}"
+    return f"{'vehicle' if row.is_vehicle else 'meter'}:{shown_id(row.device_id)}"
 
 
 def parse_reading(body: bytes, kind: Any, newest: datetime) -> StagedReading:
     """Return the one reading in `body`; raise InvalidRequestError with the field and the reason."""
+    if _has_long_fraction(body):
+        body = _cut_fractions(rb"\1", body)
     try:
         reading: Reading = _decoders[kind].decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        reading = _convert(_loads(body), kind)
+        reading = _convert(loads(body), kind)
     row = to_row(reading)
-    if row.ts > newest or not _is_id(row.device_id):
-        field, reason = _refusal(row, newest)
-        raise InvalidRequestError(reason, field)
-    return row
+    return row if row.ts <= newest and is_plain_id(row.device_id) else _checked(row, newest)
 
 
 def parse_batch(body: bytes, newest: datetime) -> tuple[list[StagedReading], list[int], list[Refused]]:
@@ -143,21 +147,25 @@ def parse_batch(body: bytes, newest: datetime) -> tuple[list[StagedReading], lis
     more than MAX_BATCH_READINGS.
     """
     refused: list[Refused] = []
+    if _has_long_fraction(body):
+        body = _cut_fractions(rb"\1", body)
     try:
         readings: Sequence[Reading | None] = _counted(_decode_batch(body).readings)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # A reading is not valid, or the JSON holds what only lenient parsers accept (NaN): parse each by itself.
-        readings = _parse_each(_loads(body), refused)
+        readings = _parse_each(loads(body, what='{"readings": [...]}'), refused)
     rows: list[StagedReading] = []
     places: list[int] = []
     for index, reading in enumerate(readings):
         if reading is None:
             continue
         row = to_row(reading)
-        if row.ts > newest or not _is_id(row.device_id):
-            field, reason = _refusal(row, newest)
-            refused.append(Refused(index, label(row), field, f"{field} {reason}"))
-            continue
+        if row.ts > newest or not is_plain_id(row.device_id):
+            try:
+                row = _checked(row, newest)
+            except InvalidRequestError as error:
+                refused.append(Refused(index, label(row), error.field, f"{error.field} {error}"))
+                continue
         rows.append(row)
         places.append(index)
     return rows, places, refused
@@ -187,44 +195,38 @@ def _counted(readings: list[Any]) -> list[Any]:
     return readings
 
 
-def _integer(text: str) -> int | float:
-    # Python refuses integers of more than 4,300 digits. As a float, such a number is infinite, which is refused later.
-    return int(text) if len(text) <= 400 else float(text)
-
-
-def _loads(body: bytes) -> Any:
-    try:
-        # The body is decoded here, as the json module accepts encoded surrogates in bytes.
-        return json.loads(body.decode(), parse_int=_integer)
-    except (ValueError, RecursionError) as error:
-        detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidRequestError(f"body is not valid JSON: {detail}") from None
-
-
 def _convert(item: Any, kind: Any) -> Reading:
     try:
         reading: Reading = msgspec.convert(item, kind)
     except msgspec.ValidationError as error:
         field, reason = describe_validation_error(error)
+        if field == "type" and kind is not Reading and isinstance(item, dict) and item.get("type") in _PATHS:
+            reason = f"must be {_tag(kind)} here: send this reading to {_PATHS[item['type']]}, or to /v1/telemetry"
         raise InvalidRequestError(reason, field) from None
     except UnicodeEncodeError:
-        raise InvalidRequestError("holds half of a surrogate pair, which is no character") from None
+        raise InvalidRequestError(
+            "reading holds half of a surrogate pair, which is no character: send both halves"
+        ) from None
     return reading
+
+
+def _tag(kind: type[Struct]) -> str:
+    return str(kind.__struct_config__.tag)
 
 
 def _guess_label(item: Any) -> str:
     kind = item.get("type") if isinstance(item, dict) else None
     if kind not in ("meter", "vehicle"):
         return "unknown"
-    device = item.get(f"{kind}Id")
-    shown = device if isinstance(device, str) and re.fullmatch(_ID_PATTERN, device[:64]) else "?"
-    return f"{kind}:{shown[:64]}"
+    return f"{kind}:{shown_id(item.get(f'{kind}Id'))}"
 
 
-def _refusal(row: StagedReading, newest: datetime) -> tuple[str, str]:
-    if not _is_id(row.device_id):
-        return ID_FIELD[row.is_vehicle], NOT_AN_ID
-    return "timestamp", f"must not be later than {newest.astimezone(UTC).isoformat(timespec='seconds')}"
+def _checked(row: StagedReading, newest: datetime) -> StagedReading:
+    """Return a reading with its id in NFC; raise InvalidRequestError for an id that is none or a time to come."""
+    row = row._replace(device_id=to_id(row.device_id, ID_FIELD[row.is_vehicle]))
+    if row.ts > newest:
+        raise InvalidRequestError(f"must not be later than {in_utc(newest)}", "timestamp")
+    return row
 
 
 def newest_accepted(max_clock_skew: timedelta) -> datetime:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Annotated, Any
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
 
 from litestar import Response, Router, post
 from litestar.status_codes import HTTP_201_CREATED, HTTP_400_BAD_REQUEST
@@ -12,10 +13,12 @@ from msgspec import Meta, Struct
 
 from service.access.guard import key_of
 from service.access.scope import Scope, needs
+from service.database.pool import ReadPool
 from service.errors import EngineError, ForbiddenError, InvalidRequestError, UnavailableError
 from service.http.bodies import BodyReader
 from service.http.documentation import documented
 from service.http.request import AnyRequest
+from service.http.validation import in_utc_rounded_up
 from service.metrics.service_metrics import Metrics
 from service.telemetry.readings import (
     ID_FIELD,
@@ -32,15 +35,16 @@ from service.telemetry.readings import (
 )
 from service.telemetry.writer import DUPLICATE, STORED, GroupCommitWriter
 
-_NOT_COVERED = "must be a device that this key is bound to"
+_KEPT = "the history that is kept begins there"
 _TOO_OLD = "must not be older than the history that is kept"
+_NOT_COVERED = "must be a device that this key is bound to"
 
 
 class Accepted(Struct, frozen=True):
     """A reading that is stored, by this request or an earlier one."""
 
     success: Annotated[bool, Meta(description="Always true")]
-    type: Annotated[str, Meta(description="meter or vehicle")]
+    type: Annotated[Literal["meter", "vehicle"], Meta(description="meter or vehicle")]
     id: Annotated[str, Meta(description="Id of the device")]
 
 
@@ -53,11 +57,17 @@ class BatchAccepted(Struct, frozen=True):
     errors: Annotated[list[str], Meta(description="What is wrong with each refused reading")]
 
 
+class _AcceptedFrom(Struct, frozen=True):
+    meter: datetime
+    vehicle: datetime
+
+
 @dataclass(frozen=True)
 class Ingest:
-    """What the ingest handlers share."""
+    """What the ingest handlers share; `pool` is asked only about readings that are refused."""
 
     writer: GroupCommitWriter
+    pool: ReadPool
     bodies: BodyReader
     max_clock_skew: timedelta
     metrics: Metrics
@@ -83,11 +93,22 @@ class Ingest:
             raise ForbiddenError(f"{ID_FIELD[reading.is_vehicle]} {_NOT_COVERED}")
         (outcome,) = await self.writer.write([reading])
         if outcome.expired:
-            raise InvalidRequestError(_TOO_OLD, "timestamp")
+            raise InvalidRequestError((await self._too_old())[reading.is_vehicle], "timestamp")
         if outcome.rejected:
             raise InvalidRequestError(outcome.rejected)
         (self.metrics.duplicate if outcome.duplicate else self.metrics.accepted).add()
         return Accepted(True, "vehicle" if reading.is_vehicle else "meter", reading.device_id)
+
+    async def _too_old(self) -> tuple[str, str]:
+        """Return why a meter's reading and why a vehicle's reading is too old: with the oldest time that is taken."""
+        limits = None
+        # The refusal stands, whether or not the database can say now how it came to it.
+        with contextlib.suppress(UnavailableError):
+            limits = await self.pool.row(_AcceptedFrom, "SELECT * FROM engine.accepted_from()")
+        if limits is None:
+            return _TOO_OLD, _TOO_OLD
+        meter, vehicle = map(in_utc_rounded_up, (limits.meter, limits.vehicle))
+        return f"must not be older than {meter}: {_KEPT}", f"must not be older than {vehicle}: {_KEPT}"
 
     async def batch(self, request: AnyRequest) -> tuple[int, BatchAccepted]:
         """Store the valid readings of a request; return the HTTP status and the outcome."""
@@ -104,9 +125,11 @@ class Ingest:
             raise
         accepted, duplicates = outcomes.count(STORED), outcomes.count(DUPLICATE)
         if accepted + duplicates < len(readings):
+            too_old = await self._too_old() if any(outcome.expired for outcome in outcomes) else ()
             for place, reading, outcome in zip(places, readings, outcomes, strict=True):
                 if outcome.expired:
-                    refused.append(Refused(place, label(reading), "timestamp", f"timestamp {_TOO_OLD}"))
+                    reason = f"timestamp {too_old[reading.is_vehicle]}"
+                    refused.append(Refused(place, label(reading), "timestamp", reason))
                 elif outcome.rejected is not None:
                     refused.append(Refused(place, label(reading), None, outcome.rejected))
         self.metrics.accepted.add(accepted)

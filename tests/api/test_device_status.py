@@ -55,7 +55,7 @@ def test_a_vehicles_status_has_every_field(client):
 
 
 def test_an_unknown_device_gets_404(client):
-    for path in ("meter/nobody", "vehicle/nobody", "meter/%FF"):
+    for path in ("meter/nobody", "vehicle/nobody"):
         response = client.get(f"/v1/status/{path}")
         assert response.status_code == 404, (path, response.text)
         assert response.headers["content-type"].startswith("application/problem+json")

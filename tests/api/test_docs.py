@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
-from fix_service import wait_until
 from pages import PAGES, Query, answered_queries, blocks, printed
-from ports import free_port
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-
-
-@pytest.fixture
-def port(database_url: str, tmp_path: Path) -> Iterator[int]:
-    """Run the real service, as `make run` does, on the test's database."""
-    port = free_port()
-    environment = os.environ | {"DATABASE_URL": database_url, "PORT": str(port), "DB_POOL_MIN": "1"}
-    command = [str(Path(sys.executable).parent / "ev-engine"), "serve"]
-    with (tmp_path / "log").open("w") as log, subprocess.Popen(command, env=environment, stderr=log) as service:
-
-        def ready() -> bool:
-            assert service.poll() is None, (tmp_path / "log").read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=1).close()
-            except OSError:
-                return False
-            return True
-
-        try:
-            wait_until(ready, 30)
-            yield port
-        finally:
-            service.terminate()
-            service.wait(30)
-    assert service.returncode == 0, (tmp_path / "log").read_text()
 
 
 def tour(page: str) -> list[tuple[str, str]]:

@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test_docs import port  # noqa: F401  (the real service, which must also end well)
-
 DOCKERFILE = (Path(__file__).parents[2] / "deploy" / "Dockerfile").read_text()
 
 
@@ -22,6 +20,6 @@ def check(number: int) -> int:
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, timeout=30).returncode
 
 
-def test_the_health_check_tells_a_service_that_is_ready_from_one_that_is_not_there(port):  # noqa: F811
+def test_the_health_check_tells_a_service_that_is_ready_from_one_that_is_not_there(port):
     assert check(port) == 0
     assert check(1) == 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 
 import pytest
 from fix_service import ago, meter_reading, now, rfc3339, vehicle_reading, without
@@ -60,6 +61,12 @@ BAD_IDS = [
     "\u00a0a",
     "a\u3000",
     "a\ud800b",
+    "a\u200bb",
+    "a\u202eb",
+    "a\u2066b",
+    "\ufeffa",
+    "a\u00adb",
+    "\u0958" * 40,  # NFC makes two characters of each
 ]
 RULES = {
     "missing field": [
@@ -188,3 +195,101 @@ def test_a_reading_with_a_deeply_nested_unknown_field_never_breaks_the_service(c
     assert client.post("/v1/telemetry", content=reading).status_code in (201, 400)
     batch = client.post("/v1/telemetry/batch", content=b'{"readings": [' + reading + b"]}")
     assert batch.status_code in (201, 400)
+
+
+WORDS = {
+    b"": "body is empty: send a reading as JSON",
+    b" \n": "body is empty: send a reading as JSON",
+    b"\xef\xbb\xbf{}": "body begins with a byte order mark: send UTF-8 without it",
+    b'{"type": "meter\xff"}': "body is not UTF-8: byte 16 begins no character",
+    b'{"type": "meter"': "body is not valid JSON: a comma or the closing bracket is missing (line 1, column 17)",
+    b"type=meter": "body is not valid JSON: a value is missing, or is no JSON (line 1, column 1)",
+    b"{'type': 'meter'}": "body is not valid JSON: the name of a field must stand here, in double quotes "
+    "(line 1, column 2)",
+}
+
+
+@pytest.mark.parametrize("body", WORDS)
+def test_what_is_wrong_with_a_body_is_told_in_plain_words(client, body):
+    assert client.post("/v1/telemetry", content=body).json()["detail"] == WORDS[body]
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_not_finite_is_told_as_such(client, literal):
+    bad = json.dumps(meter_reading(voltage="?")).replace('"?"', literal)
+    reason = "voltage must be a finite number: JSON has no NaN and no Infinity"
+    assert client.post("/v1/telemetry", content=bad).json()["detail"] == reason
+    batch = client.post("/v1/telemetry/batch", content=f'{{"readings": [{bad}]}}').json()
+    assert batch["errors"] == [f"readings[0] meter:METER-001: {reason}"]
+
+
+@pytest.mark.parametrize(("path", "reading"), [("meter", VEHICLE), ("vehicle", METER)])
+def test_a_reading_at_the_address_of_the_other_kind_is_told_where_to_go(client, path, reading):
+    problem = client.post(f"/v1/telemetry/{path}", json=reading).json()
+    assert problem["detail"] == (
+        f"type must be {path} here: send this reading to /v1/telemetry/{reading['type']}, or to /v1/telemetry"
+    )
+
+
+@pytest.mark.parametrize(
+    ("bad_id", "reason"),
+    [
+        ("a\ud800b", "must not hold half of a surrogate pair, which is no character: send both"),
+        ("a\u0000b", "must not hold control characters (U+0000)"),
+        ("a\u200bb", "must not hold invisible characters or marks of direction (U+200B)"),
+        ("a\u202eb", "must not hold invisible characters or marks of direction (U+202E)"),
+        ("a/b", "must not hold a slash"),
+        (" é", "must not begin or end with white space"),
+    ],
+)
+def test_what_is_wrong_with_an_id_is_told(client, bad_id, reason):
+    response = client.post("/v1/telemetry", content=json.dumps(meter_reading(meterId=bad_id)))
+    assert response.json()["detail"] == f"meterId {reason}"
+
+
+def test_a_refusal_for_age_names_the_limit(client, connection):
+    connection.execute("UPDATE engine.retention SET keep = '2 days' WHERE relation = 'meter_telemetry_history'")
+    late = meter_reading(timestamp=ago(days=80))
+    single = client.post("/v1/telemetry", json=late).json()["detail"]
+    batch = client.post("/v1/telemetry/batch", json={"readings": [late, vehicle_reading(timestamp=ago(days=91))]})
+    for text, days in zip([single, *batch.json()["errors"]], (2, 2, 90), strict=True):
+        found = re.search(r"timestamp must not be older than (\S+Z): the history that is kept begins there$", text)
+        assert found, text
+        limit = datetime.fromisoformat(found[1])
+        assert abs(now() - timedelta(days=days) - limit) < timedelta(seconds=60)
+        other = {"meterId": "M2"} if days == 2 else {"vehicleId": "V2"}
+        make = meter_reading if days == 2 else vehicle_reading
+        soon = client.post("/v1/telemetry", json=make(timestamp=rfc3339(limit + timedelta(seconds=60)), **other))
+        assert soon.status_code == 201, "what is younger than the limit is taken"
+
+
+def test_a_refusal_for_a_time_to_come_names_the_limit(client):
+    detail = client.post("/v1/telemetry", json=meter_reading(timestamp=rfc3339(now() + timedelta(days=1)))).json()
+    assert re.fullmatch(r"timestamp must not be later than \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", detail["detail"])
+
+
+def test_ids_are_compared_as_unicode_nfc(client):
+    composed, decomposed = "Zähler é", "Za\u0308hler e\u0301"
+    reading = meter_reading(meterId=decomposed)
+    assert client.post("/v1/telemetry", json=reading).json()["id"] == composed
+    again = client.post("/v1/telemetry/batch", json={"readings": [reading | {"meterId": composed}]}).json()
+    assert again["duplicates"] == 1
+    for name in (composed, decomposed):
+        assert client.get(f"/v1/status/meter/{name}").json()["meterId"] == composed
+    assert client.put(f"/v1/telemetry/mapping/{decomposed}/V1").json()["meterId"] == composed
+    assert len(client.get("/v1/telemetry/mappings", params={"meterId": decomposed}).json()) == 1
+
+
+@pytest.mark.parametrize("path", ["", "/batch"])
+@pytest.mark.parametrize("fraction", ["9999999", "9999995", "99999999999999999999"])
+def test_a_fraction_of_a_second_is_cut_and_never_rounded_up(client, connection, path, fraction):
+    day = (now() - timedelta(days=1)).date()
+    reading = meter_reading(timestamp=f"{day}T23:59:59.{fraction}Z")
+    client.post(f"/v1/telemetry{path}", json={"readings": [reading]} if path else reading)
+    (ts,) = connection.execute("SELECT ts FROM meter_telemetry_history").fetchone()
+    assert rfc3339(ts) == f"{day}T23:59:59.999999Z"
+
+
+def test_an_id_that_looks_like_a_long_fraction_is_kept(client):
+    name = "12:59:59.9999999Z"
+    assert client.post("/v1/telemetry", json=meter_reading(meterId=name)).json()["id"] == name

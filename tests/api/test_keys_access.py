@@ -163,7 +163,7 @@ def test_a_route_that_would_go_around_the_guard_stops_the_start():
 
     for handler in (sneaky, mounted):
         with pytest.raises(RuntimeError, match=handler.paths and sorted(handler.paths)[0]):
-            assert_guarded(Litestar([handler], before_request=guard.check, openapi_config=None), guard)
+            assert_guarded(Litestar([handler], before_request=guard.check, openapi_config=None), guard.check)
 
 
 def test_a_route_that_does_not_say_what_it_needs_needs_admin(callers):
@@ -192,3 +192,12 @@ def test_without_keys_only_this_machines_own_names_are_answered_to(open_client):
     for host in ("localhost:3000", "127.0.0.1", "[::1]:3000"):
         assert client.get("/v1/status/overview", headers={"Host": host}).status_code == 200
     assert open_client(auth="off").get("/v1/status/overview", headers={"Host": "evil.example"}).status_code == 200
+
+
+def test_a_key_is_bound_to_an_id_in_whatever_form_it_was_written(guarded, make_key):
+    composed, decomposed = "Zähler 7", "Za\u0308hler 7"
+    for binding in ({"device_id": decomposed}, {"device_prefix": decomposed[:5]}):
+        key = make_key("ingest", **binding)
+        for name in (composed, decomposed):
+            assert guarded.post("/v1/telemetry", json=meter_reading(meterId=name), headers=key).status_code == 201
+        assert guarded.post("/v1/telemetry", json=meter_reading(), headers=key).status_code == 403

@@ -246,3 +246,24 @@ def test_an_empty_bound_is_no_absent_one(client):
     assert client.get("/v1/telemetry/mappings?at=").status_code == 400
     (mapping,) = client.get("/v1/telemetry/mappings").json()
     assert mapping["to"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "reason"),
+    [
+        (b'{"form": "2026-01-01T00:00:00Z"}', "form", "is not known here: a mapping takes from and to"),
+        (b'{"from": null, "from": null}', "from", "must come once, and comes twice"),
+        (b'{"from": 7}', "from", "must be an RFC 3339 time such as 2026-02-12T10:30:00Z, in quotes"),
+        (b'{"to": NaN}', "to", "must be a finite number: JSON has no NaN and no Infinity"),
+    ],
+)
+def test_a_field_that_a_mapping_does_not_know_or_that_comes_twice_is_refused(client, body, field, reason):
+    response = client.put("/v1/telemetry/mapping/M1/V1", content=body)
+    assert (response.status_code, response.json()["field"]) == (400, field), response.text
+    assert response.json()["detail"] == f"{field} {reason}"
+    assert mapped(client) == []
+
+
+def test_a_bound_of_a_mapping_is_cut_to_microseconds(client):
+    put(client, "M1", "V1", **{"from": "2026-01-01T23:59:59.9999999Z"})
+    assert [start for _, _, start, _ in mapped(client)] == ["2026-01-01T23:59:59.999999Z"]

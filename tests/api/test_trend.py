@@ -65,8 +65,14 @@ def test_the_rows_add_up_to_the_performance(client, connection):
             assert round(sum(row[name] for row in rows), 4) == total[whole], when
 
 
-def test_a_vehicle_without_readings_has_no_hours(client):
+def test_a_vehicle_without_readings_in_the_period_has_no_hours(client):
+    charge(client, "V1", ago(seconds=5), dc=1)
     assert trend(client) == []
+
+
+def test_an_unknown_vehicle_has_no_trend_as_it_has_no_performance(client):
+    for kind in ("trend", "performance"):
+        assert client.get(f"/v1/analytics/{kind}/nobody").status_code == 404, kind
 
 
 def test_the_present_hour_is_there(client):

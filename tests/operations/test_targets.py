@@ -12,7 +12,10 @@ from ports import free_port
 from targets import ROOT, command, environment
 
 # What keeps the project itself in order, and could not run within its own tests.
-DEVELOPERS = {"install", "test", "test-properties", "test-faults", "lint", "audit", "fmt", "check", "requirements"}
+DEVELOPERS = {
+    *("install", "test", "test-properties", "test-faults", "lint", "audit", "fmt", "check", "requirements"),
+    "screenshots",
+}
 CONTAINERS = {"up", "dashboards", "down"}
 RUN_HERE = {"help", "run", "migrate", "rollback", "psql", "simulate", "bench"} | CONTAINERS
 RUN_BESIDE = {

@@ -78,6 +78,15 @@ END
 $$;
 COMMENT ON FUNCTION engine.remove_expired() IS 'Removes readings older than the kept history from the staging table and returns their ordinals';
 
+CREATE OR REPLACE FUNCTION engine.accepted_from(OUT meter timestamptz, OUT vehicle timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT
+        max(greatest(h.accepted_from, now() - r.keep)) FILTER (WHERE h.stream = 'meter'),
+        max(greatest(h.accepted_from, now() - r.keep)) FILTER (WHERE h.stream = 'vehicle')
+    FROM engine.horizon AS h JOIN engine.retention AS r ON r.relation = h.stream || '_telemetry_history'
+$$;
+COMMENT ON FUNCTION engine.accepted_from() IS 'The oldest time that a reading of a meter and of a vehicle may have; engine.remove_expired() refuses what is older';
+
 CREATE OR REPLACE FUNCTION engine.keep_interval(p_relation text) RETURNS interval
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$ SELECT r.keep FROM engine.retention AS r WHERE r.relation = p_relation $$;
 COMMENT ON FUNCTION engine.keep_interval(text) IS 'How long a relation keeps its rows; null: for ever';
