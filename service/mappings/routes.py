@@ -74,8 +74,8 @@ def _device(text: str, field: str) -> str:
         raise InvalidRequestError(describe_validation_error(error)[1], field) from None
 
 
-def mappings_router(pool: ReadPool, bodies: BodyReader) -> Router:
-    """Return the mapping routes."""
+def mappings_router(pool: ReadPool, primary: ReadPool, bodies: BodyReader) -> Router:
+    """Return the mapping routes: changes go to `primary`, questions to `pool`, which may be a replica."""
 
     @put(
         "/mapping/{meterId:str}/{vehicleId:str}",
@@ -85,7 +85,7 @@ def mappings_router(pool: ReadPool, bodies: BodyReader) -> Router:
     )
     async def map_device(meter_id: MeterIdInPath, vehicle_id: VehicleIdInPath, request: AnyRequest) -> Mapping:
         validity = _validity(await bodies.read(request))
-        mapping = await pool.row(
+        mapping = await primary.row(
             Mapping,
             "SELECT * FROM engine.map_device(%s, %s, %s, %s)",
             _device(meter_id, "meterId"),
@@ -112,7 +112,7 @@ def mappings_router(pool: ReadPool, bodies: BodyReader) -> Router:
             str | None, QueryParameter(description="End of the period to unmap; for ever when absent")
         ] = None,
     ) -> None:
-        unmapped = await pool.row(
+        unmapped = await primary.row(
             _Found,
             "SELECT engine.unmap_device(%s, %s, %s, %s) AS found",
             meter_id,
