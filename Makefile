@@ -84,8 +84,8 @@ migrate: install ## bring the database's schema up to date
 	@$(ENGINE) migrate
 
 .PHONY: rollback
-rollback: install ## undo the newest migration (ALL=1: every one; data is lost)
-	@$(ENGINE) rollback $(if $(ALL),--all)
+rollback: install ## undo the newest migration (ALL=1: every one) and lose its data; says what, and does it with CONFIRM=yes
+	@$(ENGINE) rollback $(if $(ALL),--all) $(if $(filter yes,$(CONFIRM)),--confirm)
 
 .PHONY: psql
 psql: install ## open psql on the service's database (ROLE=analyst: read only)

@@ -15,8 +15,9 @@ from service.access.guard import assert_guarded, make_guard
 from service.access.policy import requires_keys
 from service.access.scope import OPEN
 from service.analytics.routes import analytics_router
-from service.database.maintenance import run_hourly_maintenance
+from service.database.maintenance import keep_rollups_pace, run_hourly_maintenance
 from service.database.pool import ReadPool
+from service.health.problems import Problems
 from service.health.readiness import Readiness
 from service.health.routes import health_router
 from service.http.bodies import BodyReader
@@ -37,6 +38,8 @@ from service.telemetry.routes import Ingest, telemetry_router
 from service.telemetry.writer import GroupCommitWriter
 
 _REFRESH_SECONDS = 1.0
+# What writes, beside readings, is rare: mappings and the like.
+_PRIMARY_CONNECTIONS = 10
 
 
 def create_app(settings: Settings, database_url: str, metrics_folder: Path | None = None) -> Litestar:
@@ -52,6 +55,10 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         max_size=settings.db_pool_max,
         timeout_seconds=timeout,
     )
+    primary = pool
+    if settings.database_read_url:
+        primary = ReadPool(database_url, min_size=1, max_size=_PRIMARY_CONNECTIONS, timeout_seconds=timeout)
+    pools = dict.fromkeys((pool, primary))
     writer = GroupCommitWriter(
         lambda: open_store(database_url, timeout),
         writers=settings.ingest_writers,
@@ -63,6 +70,7 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
     bodies = BodyReader(timeout_seconds=timeout)
     ingest = Ingest(writer, pool, bodies, timedelta(seconds=settings.max_clock_skew_seconds), metrics)
     readiness = Readiness(database_url, writer)
+    problems_now = Problems(primary, None if settings.given_database_url() else settings.data_dir)
     database_gauges = DatabaseGauges(pool)
     _add_gauges(metrics, pool, writer, settings.ingest_queue_readings)
     guard = make_guard(settings, database_url)
@@ -71,11 +79,14 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        await pool.open()
+        for each in pools:
+            await each.open()
         try:
             async with writer.running(), guard.running() if guard else nullcontext():
                 tasks = [
                     asyncio.create_task(run_hourly_maintenance(database_url)),
+                    asyncio.create_task(keep_rollups_pace(database_url)),
+                    asyncio.create_task(problems_now.watch()),
                     asyncio.create_task(_refresh_gauges(metrics)),
                 ]
                 try:
@@ -83,18 +94,21 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
                 finally:
                     for task in tasks:
                         task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
                     await readiness.close()
+                    await problems_now.close()
                     await database_gauges.close()
         finally:
-            await pool.close()
+            for each in pools:
+                await each.close()
 
     app = Litestar(
         route_handlers=[
             telemetry_router(ingest),
-            mappings_router(pool, bodies),
+            mappings_router(pool, primary, bodies),
             analytics_router(pool, settings.fleet_cache_seconds),
             status_router(pool),
-            health_router(pool, readiness),
+            health_router(problems_now, readiness),
             metrics_router(metrics, database_gauges, is_open=settings.metrics_open == "on"),
             docs_assets_router(OPEN),
         ],

@@ -53,14 +53,24 @@ def migrate() -> None:
 
 @main.command()
 @click.option("--all", "everything", is_flag=True, help="Undo every migration, which leaves the database empty.")
+@click.option("--confirm", is_flag=True, help="Do it; without this the command only says what would be lost.")
 @clear_errors()
-def rollback(everything: bool) -> None:
-    """Undo the newest migration and lose its data."""
+def rollback(everything: bool, confirm: bool) -> None:
+    """Undo the newest migration and lose its data; without --confirm, only say what would be lost.
+
+    The command refuses while a service is connected.
+    """
+    from service.database.losses import plan_rollback
     from service.database.migrate import rollback as rollback_database
 
     settings = start()
     with open_database(settings) as database:
         log.info("%s", database.reason)
+        plan = plan_rollback(database.url, everything)
+        if plan.migrations:
+            click.echo(operations.as_text(plan))
+            if not confirm:
+                raise click.ClickException("nothing is changed: add CONFIRM=yes to make, or --confirm, to lose this")
         undone = rollback_database(database.url, everything)
     click.echo(f"Undone: {', '.join(undone) or 'nothing'}.")
 

@@ -11,6 +11,8 @@ import click
 
 from service.cli.console import clear_errors, start
 from service.database.location import open_database
+from service.database.losses import COUNTED_ROWS, RollbackPlan
+from service.operations.text import as_count, as_table, as_time
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +93,22 @@ def restore(file: Path) -> None:
 
     with _database() as url:
         click.echo(restore_database(url, file.absolute()))
+
+
+def as_text(plan: RollbackPlan) -> str:
+    """Return what a rollback undoes and loses, as text for people."""
+    undone = ", ".join(plan.migrations)
+    if not plan.losses:
+        return f"Rolling back undoes {undone} and loses no row."
+    rows = [
+        (
+            loss.name,
+            as_count(loss.rows) if loss.rows <= COUNTED_ROWS else f"over {as_count(COUNTED_ROWS)}",
+            as_time(loss.since),
+        )
+        for loss in plan.losses
+    ]
+    return f"Rolling back undoes {undone} and loses:\n{as_table(('relation', 'rows', 'from'), rows)}"
 
 
 COMMANDS = (retention, retention_set, columnstore_set, jobs, backup, restore)

@@ -16,11 +16,15 @@ from service.database.failures import cannot_connect, describe
 from service.database.installation import OLDEST_TIMESCALEDB
 from service.database.templates import render
 from service.database.yoyo_backend import apply_migrations, undo_migrations
-from service.errors import SettingsError
+from service.errors import OperationError, SettingsError
 
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parents[2] / "db"
+APPLICATION_NAME = "ev-engine"
+"""What every connection of a service calls itself."""
+
+_SETTLE = FOLDER / "functions" / "settle.sql"
 _LOCK = "SELECT pg_advisory_lock(hashtext('ev-engine migrations'))"
 # Routines of the engine, and the transaction that made each; those that belong to a type are left out.
 _ROUTINES = b"""
@@ -48,6 +52,7 @@ def migrate(url: str, edition: str = "auto", folder: Path = FOLDER) -> str:
     """
     with _may_change_schema(), _locked(url) as connection:
         found = _edition(connection, edition)
+        connection.execute(_SETTLE.read_bytes())
         for name in apply_migrations(url, _OPTIONS, _folders(folder, "migrations", found)):
             log.info("applied migration %s", name)
         _apply_functions(connection, folder, found)
@@ -55,18 +60,46 @@ def migrate(url: str, edition: str = "auto", folder: Path = FOLDER) -> str:
 
 
 def rollback(url: str, everything: bool = False) -> list[str]:
-    """Undo the newest migration, or all of them, and return the names of those undone; their data is lost."""
+    """Undo the newest migration, or all of them, and return the names of those undone; their data is lost.
+
+    Raises OperationError while a service is connected, which would go on with what is gone.
+    """
     with _may_change_schema(), _locked(url) as connection:
         row = connection.execute("SELECT edition FROM migration.state").fetchone()
         if row is None:
             return []
+        if services := connected_services(connection):
+            raise OperationError(f"a service is connected ({services} connections): stop it first")
         # Functions stand on the tables that go; the next migrate puts back those that still have them.
         connection.execute((FOLDER / "functions" / "drop.sql").read_bytes())
         connection.execute("UPDATE migration.state SET functions = ''")
         undone = undo_migrations(url, _OPTIONS, _folders(FOLDER, "migrations", row[0]), None if everything else 1)
+        connection.execute(_SETTLE.read_bytes())
         if everything:
             connection.execute("DROP SCHEMA migration CASCADE")
         return undone
+
+
+def rollback_scripts(connection: Connection[Any], everything: bool) -> list[Path]:
+    """Return the scripts that a rollback would run, in order."""
+    if connection.execute("SELECT to_regclass('migration.state') IS NULL").fetchone() == (True,):
+        return []
+    row = connection.execute("SELECT edition FROM migration.state").fetchone()
+    if row is None:
+        return []
+    applied = [name for (name,) in connection.execute("SELECT migration_id FROM migration.applied ORDER BY 1 DESC")]
+    folders = _folders(FOLDER, "migrations", row[0])
+    scripts = [folder / f"{name}.rollback.sql" for name in applied for folder in folders]
+    return [script for script in scripts if script.exists()][: None if everything else 1]
+
+
+def connected_services(connection: Connection[Any]) -> int:
+    """Return how many connections services have to the database."""
+    row = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s",
+        [APPLICATION_NAME],
+    ).fetchone()
+    return row[0] if row else 0
 
 
 def connect(url: str) -> Connection[Any]:

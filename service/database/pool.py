@@ -17,6 +17,7 @@ from psycopg.types.numeric import FloatLoader
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from service.database.failures import of_question, unavailable
+from service.database.migrate import APPLICATION_NAME
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ def _options(timeout_seconds: float) -> dict[str, Any]:
     return {
         "autocommit": True,
         "connect_timeout": _CONNECT_SECONDS,
-        "application_name": "ev-engine",
+        "application_name": APPLICATION_NAME,
         "options": f"-c role={SERVICE_ROLE} -c timezone=UTC -c synchronous_commit=on "
         f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}",
     }

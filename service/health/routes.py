@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 
 from service import __version__
 from service.access.scope import OPEN, Scope, needs
-from service.database.pool import ReadPool
 from service.errors import DatabaseUnavailableError
+from service.health.problems import Problems
 from service.health.readiness import Readiness
 from service.http.documentation import documented
 
@@ -22,11 +22,12 @@ from service.http.documentation import documented
 class Health(Struct, frozen=True):
     """Status of the service; uptime in seconds."""
 
-    status: Annotated[Literal["ok", "degraded"], Meta(description="ok or degraded")]
+    status: Annotated[Literal["ok", "degraded"], Meta(description="ok, or degraded when there are problems")]
     database: Annotated[Literal["connected", "disconnected"], Meta(description="connected or disconnected")]
     uptime: Annotated[float, Meta(description="Seconds since the start")]
     version: Annotated[str, Meta(description="Version of the service")]
     timestamp: Annotated[datetime, Meta(description="Time of the answer")]
+    problems: Annotated[list[str], Meta(description="What is wrong, a sentence each; empty while the status is ok")]
 
 
 class State(Struct, frozen=True):
@@ -42,20 +43,16 @@ class Ready(Struct, frozen=True):
     reason: Annotated[str | None, Meta(description="Why the service cannot store readings")] = None
 
 
-class _Edition(Struct, frozen=True):
-    edition: str
-
-
-def health_router(pool: ReadPool, readiness: Readiness) -> Router:
+def health_router(problems: Problems, readiness: Readiness) -> Router:
     """Return the health routes."""
     started = time.monotonic()
 
-    async def database_answers() -> bool:
+    async def sentences() -> tuple[bool, list[str]]:
+        """Return whether the database answers, and what is wrong."""
         try:
-            await pool.row(_Edition, "SELECT engine.edition() AS edition")
-        except DatabaseUnavailableError:
-            return False
-        return True
+            return True, [problem.problem for problem in await problems.current()]
+        except DatabaseUnavailableError as error:
+            return False, [f"The database does not answer: {error}"]
 
     @get(
         "/health",
@@ -64,13 +61,14 @@ def health_router(pool: ReadPool, readiness: Readiness) -> Router:
         **needs(Scope.READ),
     )
     async def health() -> Health:
-        up = await database_answers()
+        up, wrong = await sentences()
         return Health(
-            status="ok" if up else "degraded",
+            status="degraded" if wrong else "ok",
             database="connected" if up else "disconnected",
             uptime=round(time.monotonic() - started, 3),
             version=__version__,
             timestamp=datetime.now(UTC),
+            problems=wrong,
         )
 
     @get("/health/live", summary="The process runs", **OPEN)

@@ -85,8 +85,8 @@ def _id_in_query(text: str | None, field: str) -> str | None:
     return None if text is None else to_id(text, field)
 
 
-def mappings_router(pool: ReadPool, bodies: BodyReader) -> Router:
-    """Return the mapping routes."""
+def mappings_router(pool: ReadPool, primary: ReadPool, bodies: BodyReader) -> Router:
+    """Return the mapping routes: changes go to `primary`, questions to `pool`, which may be a replica."""
 
     @put(
         "/mapping/{meterId:str}/{vehicleId:str}",
@@ -96,7 +96,7 @@ def mappings_router(pool: ReadPool, bodies: BodyReader) -> Router:
     )
     async def map_device(meter_id: MeterIdInPath, vehicle_id: VehicleIdInPath, request: AnyRequest) -> Mapping:
         validity = _validity(await bodies.read(request))
-        mapping = await pool.row(
+        mapping = await primary.row(
             Mapping,
             "SELECT * FROM engine.map_device(%s, %s, %s, %s)",
             meter_id,
@@ -123,7 +123,7 @@ def mappings_router(pool: ReadPool, bodies: BodyReader) -> Router:
             str | None, QueryParameter(description="End of the period to unmap; for ever when absent")
         ] = None,
     ) -> None:
-        unmapped = await pool.row(
+        unmapped = await primary.row(
             _Found,
             "SELECT engine.unmap_device(%s, %s, %s, %s) AS found",
             meter_id,

@@ -16,6 +16,7 @@ EDITION_ONLY = {
     "refresh_stale_hours": "timescale",
     "refresh_period": "timescale",
     "rolled_up_through": "timescale",
+    "correct_horizon": "timescale",
     "mark_stream": "timescale",
     "mark_meter_hours": "timescale",
     "mark_vehicle_hours": "timescale",
@@ -30,6 +31,8 @@ EDITION_ONLY = {
         for stream in ("meter", "vehicle")
         for rollup in ("15min", "hourly", "daily")
     },
+    # TimescaleDB keeps a record of what its jobs failed of.
+    "job_failures": "timescale",
     # TimescaleDB tells itself which job runs.
     "upkeep_runs": "postgres",
     # Retention deletes rows; there chunks are dropped.
@@ -41,6 +44,8 @@ EDITION_ONLY = {
 OWN_WORDS = {
     "skip_invalidation_log",
     "refresh_rollups",
+    "refresh_overdue_rollups",
+    "hasten_refresh",
     "apply_retention",
     "run_upkeep",
     "retention_effect",

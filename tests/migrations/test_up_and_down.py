@@ -25,6 +25,7 @@ MIGRATIONS = [
     "0005.quarters",
     "0006.period_cuts",
     "0007.six_hours",
+    "0008.clock",
     "0010.mapping",
 ]
 

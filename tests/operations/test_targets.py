@@ -78,7 +78,11 @@ def test_a_variable_that_is_missing_or_empty_is_asked_for(make, target, variable
 
 def test_the_schema_goes_up_and_down(make, empty_database_url):
     relations = "SELECT count(*) FROM pg_class WHERE relname = 'meter_telemetry_history'"
-    for target, variables, count in (("migrate", {}, "1"), ("rollback", {"ALL": "1"}, "0"), ("migrate", {}, "1")):
+    for target, variables, count in (
+        ("migrate", {}, "1"),
+        ("rollback", {"ALL": "1", "CONFIRM": "yes"}, "0"),
+        ("migrate", {}, "1"),
+    ):
         done = make(target, url=empty_database_url, **variables)
         assert done.returncode == 0, done.stderr
         assert (

@@ -82,17 +82,17 @@ COMMENT ON FUNCTION engine.upkeep_runs() IS 'Whether upkeep is under way in some
 CREATE OR REPLACE FUNCTION engine.jobs()
 RETURNS TABLE (
     job text, relation text, every interval, last_run timestamptz, last_succeeded boolean, next_run timestamptz,
-    runs bigint, failures bigint, last_error text
+    runs bigint, failures bigint, last_error text, overdue boolean
 ) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT u.job, NULL::text, interval '1 hour', u.started_at,
         CASE WHEN u.finished_at >= u.started_at THEN true WHEN NOT r.running THEN false END,
         u.started_at + interval '1 hour', u.runs, u.runs - u.successes - (r.running AND u.started_at > coalesce(u.finished_at, '-infinity'))::integer,
-        u.error
+        u.error, u.started_at < now() - interval '65 minutes' AND NOT r.running
     FROM engine.upkeep AS u
     CROSS JOIN (SELECT engine.upkeep_runs() AS running) AS r
     ORDER BY u.job
 $$;
-COMMENT ON FUNCTION engine.jobs() IS 'Every job: how often, its last run and whether that succeeded, its next run (null: not scheduled), runs and failures so far, the latest error';
+COMMENT ON FUNCTION engine.jobs() IS 'Every job: how often, its last run and whether that did its work, its next run (null: not scheduled), runs and failures so far, the latest error, and whether its next run is 5 minutes late';
 
 CREATE OR REPLACE FUNCTION engine.lock_history_for_backup() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

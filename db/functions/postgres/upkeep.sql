@@ -13,6 +13,14 @@ CREATE OR REPLACE PROCEDURE engine.refresh_rollups(job_id integer DEFAULT NULL, 
 LANGUAGE plpgsql AS $$ BEGIN END $$;
 COMMENT ON PROCEDURE engine.refresh_rollups(integer, jsonb) IS 'Nothing to do in this edition: the triggers leave the rollups exact';
 
+CREATE OR REPLACE PROCEDURE engine.refresh_overdue_rollups()
+LANGUAGE plpgsql AS $$ BEGIN END $$;
+COMMENT ON PROCEDURE engine.refresh_overdue_rollups() IS 'Nothing to do in this edition: the triggers leave the rollups exact';
+
+CREATE OR REPLACE FUNCTION engine.hasten_refresh() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ SELECT $$;
+COMMENT ON FUNCTION engine.hasten_refresh() IS 'Nothing to do in this edition: it has no such job';
+
 -- History goes by whole days, so that what is left of an hour or a day can always be counted anew. Readings older than
 -- history_from are refused from before anything goes, and their deletion leaves the rollups alone. The two steps act as the
 -- owner, so that the service can have them done and delete nothing else.
@@ -53,6 +61,8 @@ BEGIN
     END IF;
     INSERT INTO engine.upkeep AS u (job, started_at) VALUES ('apply_retention', pg_catalog.clock_timestamp())
     ON CONFLICT (job) DO UPDATE SET started_at = excluded.started_at, runs = u.runs + 1;
+    COMMIT;
+    PERFORM engine.correct_daily_totals();
     COMMIT;
     CALL engine.apply_retention();
     UPDATE engine.upkeep SET finished_at = pg_catalog.clock_timestamp(), successes = successes + 1

@@ -106,24 +106,42 @@ END
 $$;
 COMMENT ON FUNCTION engine.set_columnstore(interval) IS 'Sets the age at which chunks of history go to the columnstore and returns what it was; raises invalid_parameter_value when that is not before they are dropped';
 
+-- On PostgreSQL 15.20 a job ends so after its work, which is committed by then: that is no failure. The function acts as the
+-- owner, since TimescaleDB tells nobody else what his jobs failed of.
+CREATE OR REPLACE FUNCTION engine.job_failures()
+RETURNS TABLE (job_id integer, failures bigint, last_error text, last_run_did_its_work boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT
+        e.job_id, count(*) FILTER (WHERE NOT k.harmless),
+        (array_agg(e.err_message ORDER BY e.start_time DESC) FILTER (WHERE NOT k.harmless))[1],
+        (array_agg(k.harmless ORDER BY e.start_time DESC))[1]
+    FROM timescaledb_information.job_errors AS e
+    CROSS JOIN LATERAL (
+        SELECT coalesce(e.sqlerrcode = '24000' AND e.err_message LIKE 'cannot drop portal %', false) AS harmless
+    ) AS k
+    GROUP BY e.job_id
+$$;
+COMMENT ON FUNCTION engine.job_failures() IS 'Failures of each job that TimescaleDB has kept (a month), the latest error, and whether the latest failed run had done its work';
+
 CREATE OR REPLACE FUNCTION engine.jobs()
 RETURNS TABLE (
     job text, relation text, every interval, last_run timestamptz, last_succeeded boolean, next_run timestamptz,
-    runs bigint, failures bigint, last_error text
+    runs bigint, failures bigint, last_error text, overdue boolean
 ) LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT
         CASE j.proc_name WHEN 'policy_compression' THEN 'columnstore' ELSE j.proc_name::text END,
         j.hypertable_name::text, j.schedule_interval,
         CASE WHEN isfinite(s.last_run_started_at) THEN s.last_run_started_at END,
-        CASE s.last_run_status WHEN 'Success' THEN true WHEN 'Failed' THEN false END,
+        CASE s.last_run_status WHEN 'Success' THEN true WHEN 'Failed' THEN coalesce(f.last_run_did_its_work, false) END,
         CASE WHEN j.scheduled AND isfinite(j.next_start) THEN j.next_start END,
-        coalesce(s.total_runs, 0), coalesce(s.total_failures, 0),
-        (SELECT e.err_message FROM timescaledb_information.job_errors AS e WHERE e.job_id = j.job_id ORDER BY e.start_time DESC LIMIT 1)
+        coalesce(s.total_runs, 0), coalesce(f.failures, 0), f.last_error,
+        j.scheduled AND coalesce(isfinite(j.next_start) AND j.next_start < now() - interval '5 minutes' AND s.job_status <> 'Running', false)
     FROM timescaledb_information.jobs AS j
     LEFT JOIN timescaledb_information.job_stats AS s USING (job_id)
+    LEFT JOIN engine.job_failures() AS f USING (job_id)
     ORDER BY j.proc_schema <> 'engine', j.proc_name, j.hypertable_name
 $$;
-COMMENT ON FUNCTION engine.jobs() IS 'Every job: how often, its last run and whether that succeeded, its next run (null: not scheduled), runs and failures so far, the latest error';
+COMMENT ON FUNCTION engine.jobs() IS 'Every job: how often, its last run and whether that did its work, its next run (null: not scheduled), runs and failures so far, the latest error, and whether its next run is 5 minutes late';
 
 -- TRUNCATE, which ends the conversion of a chunk to the columnstore, empties it for older snapshots too. So a backup
 -- first keeps the chunks from being converted, and then takes its snapshot.

@@ -16,6 +16,8 @@ DECLARE
 BEGIN
     -- A session lock: one refresh at a time, over all the transactions below.
     PERFORM pg_advisory_lock('engine.horizon'::regclass::oid::integer, 1);
+    PERFORM engine.correct_horizon(v_until), engine.correct_daily_totals();
+    COMMIT;
     UPDATE engine.horizon SET late_before = greatest(v_until, late_before);
     UPDATE engine.stale_hour SET claimed = true WHERE NOT claimed;
     COMMIT;
@@ -32,6 +34,39 @@ END
 $$;
 COMMENT ON PROCEDURE engine.refresh_rollups(integer, jsonb) IS 'Job: rolls up the quarters of an hour that ended more than 5 minutes ago and, newest first, the stale hours; config {"budget": interval} limits a run';
 
+-- A clock that was ahead left a horizon that lies after now, and rollups up to there. Who writes meanwhile marks what it
+-- touches and keeps it out of TimescaleDB's log, so that nothing but forced_before would tell a later refresh of it. To put
+-- rolled_up_before back is safe at any moment: history holds what is later. The rollups' future part is taken out, so that
+-- whoever reads them sees readings there again.
+CREATE OR REPLACE FUNCTION engine.correct_horizon(p_due timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_ahead record; v_rollup record;
+BEGIN
+    FOR v_ahead IN
+        SELECT h.stream, greatest(h.late_before, h.rolled_up_before) AS until
+        FROM engine.horizon AS h
+        WHERE greatest(h.late_before, h.rolled_up_before) > now()
+        ORDER BY h.stream
+    LOOP
+        UPDATE engine.horizon SET
+            late_before = p_due, rolled_up_before = least(rolled_up_before, p_due), forced_before = greatest(forced_before, v_ahead.until)
+        WHERE stream = v_ahead.stream;
+        FOR v_rollup IN
+            SELECT format('public.%s_telemetry_%s', v_ahead.stream, r.name)::regclass AS view,
+                engine.hypertable_of(format('%s_telemetry_%s', v_ahead.stream, r.name)) AS hypertable, date_bin(r.width, p_due, 'epoch') AS since
+            FROM (VALUES ('15min', interval '15 minutes'), ('hourly', '1 hour'), ('daily', '1 day')) AS r (name, width)
+        LOOP
+            EXECUTE format('DELETE FROM %s WHERE bucket >= $1', v_rollup.hypertable) USING v_rollup.since;
+            -- Dropping chunks, if only none, has TimescaleDB look how far the view is materialized now.
+            PERFORM public.drop_chunks(v_rollup.view, older_than => timestamptz '1900-01-01');
+        END LOOP;
+        RAISE WARNING 'the rollups of % reached to %, which is to come: the server''s clock was ahead; they end at % again', v_ahead.stream, v_ahead.until, p_due;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION engine.correct_horizon(timestamptz) IS 'Puts a horizon that lies after now back to what is due, and takes what is later out of the rollups';
+
 -- In steps, so that a long history is rolled up in transactions of a bearable size, each of which counts at once, and so
 -- that the rows of a bucket lie together.
 CREATE OR REPLACE PROCEDURE engine.refresh_stream(p_stream text)
@@ -46,7 +81,8 @@ BEGIN
     LOOP
         v_until := least(v_horizon.late_before,
             date_bin('6 hours', greatest(v_from, coalesce(engine.history_start(p_stream), v_horizon.late_before)), 'epoch') + interval '6 hours');
-        CALL engine.refresh_period(p_stream, v_from, v_until, false);
+        -- To the end of the day, since hours and days are made of quarters that were made by force.
+        CALL engine.refresh_period(p_stream, v_from, v_until, v_from < date_bin('1 day', v_horizon.forced_before, 'epoch') + interval '1 day');
         -- Somebody may have deleted history meanwhile: then the next run starts from where that left the horizon.
         UPDATE engine.horizon SET
             rolled_up_before = v_until,
@@ -113,6 +149,29 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE engine.refresh_period(text, timestamptz, timestamptz, boolean) IS 'Refreshes a stream''s rollups over [from, until): quarters, then the hours, six hours and days that they touch and that have ended by then; by force even where TimescaleDB''s log says that nothing changed';
+
+-- What the service calls when the job is late, whatever keeps that. Nobody queues: who comes while a refresh runs leaves.
+CREATE OR REPLACE PROCEDURE engine.refresh_overdue_rollups()
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_catalog.pg_try_advisory_lock('engine.horizon'::regclass::oid::integer, 1) THEN
+        CALL engine.refresh_rollups();
+        PERFORM pg_catalog.pg_advisory_unlock('engine.horizon'::regclass::oid::integer, 1);
+    END IF;
+END
+$$;
+COMMENT ON PROCEDURE engine.refresh_overdue_rollups() IS 'Rolls up what is due, unless a refresh is under way; for those who own the rollups';
+
+-- TimescaleDB lets none but the owner of a rollup refresh it, and not on behalf of another. Who is not the owner may have the
+-- job run at once.
+CREATE OR REPLACE FUNCTION engine.hasten_refresh() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT public.alter_job(j.job_id, next_start => now())
+    FROM timescaledb_information.jobs AS j
+    LEFT JOIN timescaledb_information.job_stats AS s USING (job_id)
+    WHERE j.proc_schema = 'engine' AND j.proc_name = 'refresh_rollups' AND j.scheduled AND s.job_status IS DISTINCT FROM 'Running'
+$$;
+COMMENT ON FUNCTION engine.hasten_refresh() IS 'Has the job that refreshes the rollups run at once, unless it runs or is paused; for those who do not own the rollups';
 
 -- A rollup must outlive its source. So: nothing is dropped that a refresh still owes, writers are told to refuse what is
 -- older before anything goes, and the drop leaves no trace in the log that a later refresh would follow.
@@ -184,3 +243,12 @@ SELECT public.add_job('engine.refresh_rollups', INTERVAL '30 seconds', config =>
 WHERE NOT EXISTS (SELECT FROM timescaledb_information.jobs WHERE proc_schema = 'engine' AND proc_name = 'refresh_rollups');
 SELECT public.add_job('engine.apply_retention', INTERVAL '1 hour')
 WHERE NOT EXISTS (SELECT FROM timescaledb_information.jobs WHERE proc_schema = 'engine' AND proc_name = 'apply_retention');
+-- A job with a fixed schedule keeps its pace after a run that failed, or is said to have; others wait longer each time.
+SELECT public.alter_job(j.job_id, fixed_schedule => true, initial_start => date_bin('1 hour', now(), 'epoch') + INTERVAL '1 hour')
+FROM timescaledb_information.jobs AS j
+WHERE NOT j.fixed_schedule AND (j.proc_schema = 'engine' OR j.hypertable_schema = 'public');
+-- While functions are replaced or rolled back, the job may have failed for want of them.
+SELECT public.alter_job(j.job_id, next_start => now())
+FROM timescaledb_information.jobs AS j
+JOIN timescaledb_information.job_stats AS s USING (job_id)
+WHERE j.proc_schema = 'engine' AND j.scheduled AND s.last_run_status = 'Failed';

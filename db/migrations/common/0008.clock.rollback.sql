@@ -1,0 +1,1 @@
+ALTER TABLE engine.horizon DROP COLUMN forced_before;
