@@ -30,18 +30,20 @@ from service.telemetry.readings import (
     parse_batch,
     parse_reading,
 )
-from service.telemetry.writer import DUPLICATE, STORED, GroupCommitWriter
+from service.telemetry.writer import CONFLICT, DUPLICATE, STORED, GroupCommitWriter
 
 _NOT_COVERED = "must be a device that this key is bound to"
 _TOO_OLD = "must not be older than the history that is kept"
 
 
-class Accepted(Struct, frozen=True):
+class Accepted(Struct, frozen=True, omit_defaults=True):
     """A reading that is stored, by this request or an earlier one."""
 
     success: Annotated[bool, Meta(description="Always true")]
     type: Annotated[str, Meta(description="meter or vehicle")]
     id: Annotated[str, Meta(description="Id of the device")]
+    duplicate: Annotated[bool, Meta(description="True when the reading was known already; else absent")] = False
+    conflict: Annotated[bool, Meta(description="True when the known reading has other values, which stand")] = False
 
 
 class BatchAccepted(Struct, frozen=True):
@@ -49,7 +51,8 @@ class BatchAccepted(Struct, frozen=True):
 
     success: Annotated[int, Meta(description="Readings stored, by this request or an earlier one")]
     failed: Annotated[int, Meta(description="Readings refused")]
-    duplicates: Annotated[int, Meta(description="Readings that an earlier request stored; part of success")]
+    duplicates: Annotated[int, Meta(description="Readings that were known already; part of success")]
+    conflicts: Annotated[int, Meta(description="Duplicates whose values differ from what is stored, which stands")]
     errors: Annotated[list[str], Meta(description="What is wrong with each refused reading")]
 
 
@@ -76,8 +79,8 @@ class Ingest:
             self.metrics.refused.add()
             raise
 
-    async def _one(self, request: AnyRequest, kind: Any) -> Accepted:
-        reading = parse_reading(await self.bodies.read(request), kind, newest_accepted(self.max_clock_skew))
+    async def _one(self, request: AnyRequest, wanted: Any) -> Accepted:
+        reading = parse_reading(await self.bodies.read(request), wanted, newest_accepted(self.max_clock_skew))
         key = key_of(request)
         if key is not None and not key.covers(reading.device_id):
             raise ForbiddenError(f"{ID_FIELD[reading.is_vehicle]} {_NOT_COVERED}")
@@ -87,7 +90,8 @@ class Ingest:
         if outcome.rejected:
             raise InvalidRequestError(outcome.rejected)
         (self.metrics.duplicate if outcome.duplicate else self.metrics.accepted).add()
-        return Accepted(True, "vehicle" if reading.is_vehicle else "meter", reading.device_id)
+        kind = "vehicle" if reading.is_vehicle else "meter"
+        return Accepted(True, kind, reading.device_id, outcome.duplicate, outcome.conflict)
 
     async def batch(self, request: AnyRequest) -> tuple[int, BatchAccepted]:
         """Store the valid readings of a request; return the HTTP status and the outcome."""
@@ -102,7 +106,8 @@ class Ingest:
         except UnavailableError:
             self.metrics.shed.add(len(readings))
             raise
-        accepted, duplicates = outcomes.count(STORED), outcomes.count(DUPLICATE)
+        accepted, conflicts = outcomes.count(STORED), outcomes.count(CONFLICT)
+        duplicates = outcomes.count(DUPLICATE) + conflicts
         if accepted + duplicates < len(readings):
             for place, reading, outcome in zip(places, readings, outcomes, strict=True):
                 if outcome.expired:
@@ -116,6 +121,7 @@ class Ingest:
             success=accepted + duplicates,
             failed=len(refused),
             duplicates=duplicates,
+            conflicts=conflicts,
             errors=[str(item) for item in sorted(refused)],
         )
         if answer.success:

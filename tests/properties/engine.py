@@ -95,10 +95,16 @@ class Engine:
         """Ingest readings; the engine must accept all of them and count the duplicates."""
         if endpoint == "batch":
             answer = self.client.post("/v1/telemetry/batch", json={"readings": [wire(r) for r in readings]})
-            duplicates = self.model.ingest(readings)
+            duplicates, conflicts = self.model.ingest(readings)
             assert (answer.status_code, decode(answer.content)) == (
                 201,
-                {"success": len(readings), "failed": 0, "duplicates": duplicates, "errors": []},
+                {
+                    "success": len(readings),
+                    "failed": 0,
+                    "duplicates": duplicates,
+                    "conflicts": conflicts,
+                    "errors": [],
+                },
             )
             return
         for reading in readings:
@@ -108,8 +114,10 @@ class Engine:
             if endpoint == "typed":
                 path = f"/v1/telemetry/{body.pop('type')}"
             answer = self.client.post(path, json=body)
-            self.model.ingest([reading])
-            expected = {"success": True, "type": kind, "id": reading.device}
+            duplicates, conflicts = self.model.ingest([reading])
+            expected: Answer = {"success": True, "type": kind, "id": reading.device}
+            expected |= {"duplicate": True} if duplicates else {}
+            expected |= {"conflict": True} if conflicts else {}
             assert (answer.status_code, decode(answer.content)) == (201, expected)
 
     def map(self, meter: str, vehicle: str, start: datetime | None = None, end: datetime | None = None) -> None:

@@ -92,16 +92,20 @@ class Model:
 
     # ---- what it is told
 
-    def ingest(self, readings: Iterable[Reading]) -> int:
-        """Take readings in order and return how many were known already: the first value of a key stands."""
-        duplicates = 0
+    def ingest(self, readings: Iterable[Reading]) -> tuple[int, int]:
+        """Take readings in order; the first value of a key stands.
+
+        Return how many were known already, and how many of those have other values than the ones that stand.
+        """
+        duplicates = conflicts = 0
         for reading in readings:
             history = self._history(reading)
             if reading.ts in history:
                 duplicates += 1
+                conflicts += history[reading.ts] != stored(reading)
             else:
                 history[reading.ts] = stored(reading)
-        return duplicates
+        return duplicates, conflicts
 
     def overwrite(self, reading: Reading) -> None:
         """Change or add a reading past the engine."""

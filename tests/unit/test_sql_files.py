@@ -53,7 +53,7 @@ def test_a_name_without_a_meaning_is_an_error(tmp_path):
 
 
 def test_functions_are_few_and_short_enough_to_read():
-    assert sum(len(path.read_text().splitlines()) for path in FILES) <= 2000
+    assert sum(len(path.read_text().splitlines()) for path in FILES) <= 2400
     long = {name: len(text.splitlines()) for name, text in bodies().items() if len(text.splitlines()) > 60}
     assert long == {}
 

@@ -19,24 +19,28 @@ COMMENT ON FUNCTION engine.open_staging() IS 'Creates the session''s staging tab
 
 -- A reading is known by (device, ts) and the first value stands. History is written in key order, meters before vehicles,
 -- hot status after it and by one writer at a time: concurrent writers wait for each other, never in a ring.
-CREATE OR REPLACE FUNCTION engine.ingest_staged(OUT duplicates integer[], OUT expired integer[])
+CREATE OR REPLACE FUNCTION engine.ingest_staged(OUT duplicates integer[], OUT expired integer[], OUT conflicts integer[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_readings bigint; v_has_meters boolean; v_has_vehicles boolean;
+    v_known record;
 BEGIN
     PERFORM engine.skip_invalidation_log();
     PERFORM engine.lock_horizon('meter');
     expired := engine.remove_expired();
     duplicates := '{}';
+    conflicts := '{}';
     SELECT count(*), coalesce(bool_or(NOT s.is_vehicle), false), coalesce(bool_or(s.is_vehicle), false)
     INTO v_readings, v_has_meters, v_has_vehicles
     FROM pg_temp.staged AS s;
 
     IF v_has_meters THEN
-        duplicates := engine.store_meter_readings();
+        SELECT * INTO duplicates, conflicts FROM engine.store_meter_readings();
     END IF;
     IF v_has_vehicles THEN
-        duplicates := duplicates || engine.store_vehicle_readings();
+        v_known := engine.store_vehicle_readings();
+        duplicates := duplicates || v_known.duplicates;
+        conflicts := conflicts || v_known.conflicts;
     END IF;
     PERFORM engine.lock_status();
     -- A few devices are looked up by index, with a plan made once for a connection. For many, one pass over the fleet may be
@@ -55,7 +59,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION engine.ingest_staged() IS 'Stores the session''s staged readings in history, hot status and daily totals; returns the ordinals of those stored before (duplicates) and of those older than the kept history (expired, not stored)';
+COMMENT ON FUNCTION engine.ingest_staged() IS 'Stores the session''s staged readings in history, hot status and daily totals; returns the ordinals of those stored before (duplicates), of those among them whose values differ from what is stored (conflicts), and of those older than the kept history (expired, not stored)';
 
 CREATE OR REPLACE FUNCTION engine.remove_expired() RETURNS integer[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
