@@ -115,6 +115,9 @@ def test_fifty_thousand_readings_fit_and_one_more_does_not(client, connection):
     assert accepted.json() == {"success": 50_000, "failed": 0, "duplicates": 0, "conflicts": 0, "errors": []}
     assert connection.execute("SELECT count(*) FROM meter_telemetry_history").fetchone() == (50_000,)
 
+    known = client.post("/v1/telemetry/batch", json={"readings": readings[:-1]})
+    assert known.json() == {"success": 50_000, "failed": 0, "duplicates": 50_000, "conflicts": 0, "errors": []}
+
 
 def test_more_than_fifty_thousand_bad_readings_are_too_many_as_well(client):
     response = client.post("/v1/telemetry/batch", content=b'{"readings": [' + b"0," * 50_000 + b"0]}")

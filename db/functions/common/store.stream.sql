@@ -30,20 +30,25 @@ END
 $$;
 COMMENT ON FUNCTION engine.store_{stream}_readings() IS 'Stores the staged {stream} readings in history; returns the ordinals of those that are stored already or staged twice, which it removes from the staging table (duplicates), and of those among them whose values differ from what stands (conflicts)';
 
--- Each key is looked up by index: the readings of a batch may lie days apart. The first value of a key stands: that of
--- history, else the first that is staged.
+-- OFFSET 0 has each key looked up by index, since the readings of a batch may lie days apart; everything else is joined by
+-- hash, since a batch of 50,000 may hold nothing but duplicates. The first value of a key stands: that of history, else
+-- the first that is staged.
 CREATE OR REPLACE FUNCTION engine.remove_{stream}_duplicates(OUT duplicates integer[], OUT conflicts integer[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET plan_cache_mode = force_custom_plan SET enable_nestloop = off AS $$
 DECLARE
     v_from timestamptz; v_to timestamptz;
 BEGIN
     SELECT min(s.ts), max(s.ts) INTO v_from, v_to FROM pg_temp.staged AS s WHERE s.is_vehicle = {is_vehicle};
     WITH stored AS MATERIALIZED (
-        SELECT s.ordinal, (s.energy_e4 * 0.0001, {staged_measures}) IS DISTINCT FROM (h.{energy}, {measures}) AS differs
+        SELECT s.ordinal, h.differs
         FROM pg_temp.staged AS s
-        JOIN public.{stream}_telemetry_history AS h ON h.{device} = s.device_id AND h.ts = s.ts
-        WHERE s.is_vehicle = {is_vehicle} AND h.ts BETWEEN v_from AND v_to
+        CROSS JOIN LATERAL (
+            SELECT (s.energy_e4 * 0.0001, {staged_measures}) IS DISTINCT FROM (h.{energy}, {measures}) AS differs
+            FROM public.{stream}_telemetry_history AS h
+            WHERE h.{device} = s.device_id AND h.ts = s.ts AND h.ts BETWEEN v_from AND v_to OFFSET 0
+        ) AS h
+        WHERE s.is_vehicle = {is_vehicle}
     ), repeated AS MATERIALIZED (
         SELECT r.ordinal, r.measures IS DISTINCT FROM r.first_measures AS differs
         FROM (
