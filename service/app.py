@@ -32,6 +32,7 @@ from service.settings import Settings
 from service.status.routes import status_router
 from service.telemetry.copy import open_store
 from service.telemetry.routes import Ingest, telemetry_router
+from service.telemetry.voiding import voiding_router
 from service.telemetry.writer import GroupCommitWriter
 
 _REFRESH_SECONDS = 1.0
@@ -88,6 +89,7 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
     app = Litestar(
         route_handlers=[
             telemetry_router(ingest),
+            voiding_router(pool),
             mappings_router(pool, bodies),
             analytics_router(pool, settings.fleet_cache_seconds),
             status_router(pool),

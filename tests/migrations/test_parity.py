@@ -30,6 +30,9 @@ EDITION_ONLY = {
         for stream in ("meter", "vehicle")
         for rollup in ("15min", "hourly", "daily")
     },
+    # Their DELETE triggers see the rows.
+    "recount_deleted_meters": "postgres",
+    "recount_deleted_vehicles": "postgres",
     # TimescaleDB tells itself which job runs.
     "upkeep_runs": "postgres",
     # Retention deletes rows; there chunks are dropped.

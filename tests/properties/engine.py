@@ -88,6 +88,7 @@ class Engine:
     def __init__(self, edition: str, client: TestClient, connection: Connection, url: str) -> None:
         self.edition, self.client, self.connection, self.url = edition, client, connection, url
         self.model = Model()
+        self.voided: list[tuple[type[Reading], Reading]] = []
 
     # ---- telling
 
@@ -119,6 +120,30 @@ class Engine:
             expected |= {"duplicate": True} if duplicates else {}
             expected |= {"conflict": True} if conflicts else {}
             assert (answer.status_code, decode(answer.content)) == (201, expected)
+
+    def void(self, kind: type[Reading], device: str, start: datetime, end: datetime) -> None:
+        """Void the readings of a device over a period, after a dry run that must tell the same."""
+        path = f"/v1/telemetry/{'meters' if kind is MeterReading else 'vehicles'}/{quote(device)}/readings"
+        query = {"from": text(start), "to": text(end)}
+        answers = [self.client.delete(path, params=query | {"dryRun": dry_run}) for dry_run in ("true", "false")]
+        if start >= end:
+            assert [answer.status_code for answer in answers] == [400, 400]
+            return
+        taken = self.model.void(kind, device, start, end)
+        for answer, dry_run in zip(answers, (True, False), strict=True):
+            assert answer.status_code == 200, answer.text
+            assert decode(answer.content) == {
+                "type": "meter" if kind is MeterReading else "vehicle",
+                "id": device,
+                "from": start,
+                "to": end,
+                "dryRun": dry_run,
+                "readings": len(taken),
+                "kwh": sum((reading.kwh for reading in taken), Decimal(0)),
+                "firstReadingAt": taken[0].ts if taken else None,
+                "lastReadingAt": taken[-1].ts if taken else None,
+            }
+        self.voided += [(kind, reading) for reading in taken]
 
     def map(self, meter: str, vehicle: str, start: datetime | None = None, end: datetime | None = None) -> None:
         """Map a meter to a vehicle."""
@@ -341,8 +366,14 @@ class Engine:
         return [MeterReading(*row) for row in meters] + [VehicleReading(*row) for row in vehicles]
 
     def check_history(self) -> None:
-        """Hold every row of history against the model."""
+        """Hold every row of history, and every voided one, against the model."""
         assert self.history() == self.model.readings()
+        for kind, stream, measures in (
+            (MeterReading, "meter", "voltage"),
+            (VehicleReading, "vehicle", "soc, battery_temp"),
+        ):
+            rows = self._rows(f"SELECT device_id, ts, kwh, {measures} FROM voided_reading WHERE stream = '{stream}'")
+            assert sorted(rows) == sorted(reading for of_kind, reading in self.voided if of_kind is kind)
 
     def check_rollups(self) -> None:
         """Hold the rollups against the model; true right after a refresh."""

@@ -115,6 +115,12 @@ class Model:
         """Delete a reading past the engine."""
         del self._history(reading)[reading.ts]
 
+    def void(self, kind: type[Reading], device: str, start: datetime, end: datetime) -> list[Reading]:
+        """Take the readings of a device over [start, end) out of history and return them, oldest first."""
+        devices: dict[str, Any] = self.meters if kind is MeterReading else self.vehicles
+        history = devices.get(device, {})
+        return [history.pop(ts) for ts in sorted(history) if start <= ts < end]
+
     def readings(self) -> list[Reading]:
         """Return the whole history by device and time, meters first."""
         histories = [self.meters[name] for name in sorted(self.meters)]

@@ -105,6 +105,7 @@ def test_of_the_engine_an_analyst_may_only_read_what_answers_are_made_of(analyst
         "stale_hour",
         "meter_state",
         "vehicle_state",
+        "implausible_reading",
         *(
             f"{stream}_{source}"
             for stream in ("meter", "vehicle")
