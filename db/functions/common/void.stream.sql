@@ -6,8 +6,7 @@
 CREATE OR REPLACE FUNCTION engine.void_{stream}_readings(
     p_device_id text, p_from timestamptz, p_to timestamptz, p_voided_by text, p_dry_run boolean,
     OUT readings bigint, OUT kwh numeric, OUT first_reading_at timestamptz, OUT last_reading_at timestamptz
-) LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan SET engine.voids = 'on' AS $$
+) LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     v_horizon engine.horizon;
 BEGIN
@@ -24,6 +23,7 @@ BEGIN
         FROM public.{stream}_telemetry_history AS h WHERE h.{device} = p_device_id AND h.ts >= p_from AND h.ts < p_to;
         RETURN;
     END IF;
+    PERFORM set_config('engine.voids', 'on', true);
     WITH gone AS (
         DELETE FROM public.{stream}_telemetry_history AS h
         WHERE h.{device} = p_device_id AND h.ts >= p_from AND h.ts < p_to
@@ -37,6 +37,7 @@ BEGIN
     )
     SELECT count(*), coalesce(sum(g.{energy}), 0), min(g.ts), max(g.ts) INTO readings, kwh, first_reading_at, last_reading_at
     FROM gone AS g;
+    PERFORM set_config('engine.voids', 'off', true);
     IF readings > 0 THEN
         PERFORM engine.lock_status();
         PERFORM engine.recount_{stream}_status(ARRAY[p_device_id]);
