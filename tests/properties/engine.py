@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -88,6 +89,7 @@ class Engine:
     def __init__(self, edition: str, client: TestClient, connection: Connection, url: str) -> None:
         self.edition, self.client, self.connection, self.url = edition, client, connection, url
         self.model = Model()
+        self.judged = True  # whether every reading came through the engine, which judges it
         self.voided: list[tuple[type[Reading], Reading]] = []
 
     # ---- telling
@@ -214,6 +216,7 @@ class Engine:
 
     def insert(self, readings: list[Reading]) -> None:
         """Insert rows straight into history; none may be there."""
+        self.judged = False
         for reading in readings:
             assert reading.ts not in self.model._history(reading)
             self.model.overwrite(reading)
@@ -225,6 +228,7 @@ class Engine:
 
     def update(self, reading: Reading) -> None:
         """Change the measures of a row of history."""
+        self.judged = False
         self.model.overwrite(reading)
         ((table, (row,)),) = _by_table([reading]).items()
         names = _COLUMNS[table]
@@ -242,6 +246,7 @@ class Engine:
 
     def move(self, reading: Reading, ts: datetime) -> None:
         """Change the time of a row of history."""
+        self.judged = False
         self.model.delete(reading)
         self.model.overwrite(reading._replace(ts=ts))
         ((table, _),) = _by_table([reading]).items()
@@ -284,16 +289,16 @@ class Engine:
             for meter in [None, *meters]:
                 expected = self.model.performance(vehicle, hours, end, meter)
                 path = f"/v1/analytics/performance/{quote(vehicle)}"
-                self._check_performance(self.get(path, meterId=meter, **query), expected)
+                self._check_performance(self.get(path, meterId=meter, **query), expected, meter)
                 rows = self._sql("SELECT * FROM vehicle_performance(%s, %s, %s, %s)", vehicle, hours, end, meter)
-                self._check_performance(rows[0] if rows else None, expected)
+                self._check_performance(rows[0] if rows else None, expected, meter)
                 assert len(rows) <= 1
             trend = self.model.trend(vehicle, hours, end)
             assert self.get(f"/v1/analytics/trend/{quote(vehicle)}", **query) == trend
             assert self._sql("SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle, hours, end) == trend
-        fleet = self.model.fleet_efficiency(hours, end)
-        assert self.get("/v1/analytics/fleet/efficiency", **query) == fleet
-        assert self._sql("SELECT * FROM fleet_efficiency(%s, %s)", hours, end) == [fleet]
+        self._check_fleet(self.get("/v1/analytics/fleet/efficiency", **query), hours, end)
+        (fleet,) = self._sql("SELECT * FROM fleet_efficiency(%s, %s)", hours, end)
+        self._check_fleet(fleet, hours, end)
 
     def _check_now(self, vehicles: list[str], hours: int) -> datetime:
         before = utc_now()
@@ -301,22 +306,36 @@ class Engine:
         after = utc_now()
         end: datetime = fleet["periodEnd"]
         assert before <= end <= after
-        assert fleet == self.model.fleet_efficiency(hours, end)
+        self._check_fleet(fleet, hours, end)
         for vehicle in vehicles:
             answer = self.get(f"/v1/analytics/performance/{quote(vehicle)}", hours=hours)
             if answer is not None:
                 self._check_performance(answer, self.model.performance(vehicle, hours, answer["periodEnd"]))
         return end
 
-    def _check_performance(self, answer: Answer | None, expected: Answer | None) -> None:
+    def _check_fleet(self, answer: Answer, hours: int, end: datetime) -> None:
+        warning = answer.pop("warning")
+        assert answer == self.model.fleet_efficiency(hours, end)
+        self._check_implausible(warning, self.model.implausible_kwh(None, hours, end))
+
+    def _check_implausible(self, warning: str | None, kwh: Decimal) -> None:
+        """Hold what a warning says about implausible readings against the model."""
+        if self.judged:
+            told = re.search(r"Implausible readings hold ([0-9.]+) kWh", warning or "")
+            assert (Decimal(told[1]) if told else 0) == kwh, warning
+
+    def _check_performance(self, answer: Answer | None, expected: Answer | None, meter: str | None = None) -> None:
         if answer is None or expected is None:
             assert answer == expected
             return
         warning = answer.pop("warning")
         assert answer == expected
+        hours = (expected["periodEnd"] - expected["periodStart"]) // timedelta(hours=1)
+        kwh = self.model.implausible_kwh(expected["vehicleId"], hours, expected["periodEnd"], meter)
+        self._check_implausible(warning, kwh)
         wanted = self.model.expects_warning(expected["efficiencyRatio"])
         if wanted is not None:
-            assert (warning is not None) == wanted, warning
+            assert ("Efficiency" in (warning or "")) == wanted, warning
         assert warning is None or warning.strip()
 
     def check_status(self, vehicles: list[str], meters: list[str]) -> None:

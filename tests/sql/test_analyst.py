@@ -87,7 +87,7 @@ def test_the_engine_cannot_be_changed(analyst):
         "CALL engine.apply_retention()",
         "CREATE TABLE public.mine (a integer)",
         "CREATE TABLE engine.mine (a integer)",
-        "SELECT engine.apply_settings(1, 1, 1, 1, 1, 1, 1, '1 s', 'UTC')",
+        "SELECT engine.apply_settings(1, 1, 1, 1, 1, 1, 1, '1 s', 'UTC', 1)",
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             analyst.execute(statement)

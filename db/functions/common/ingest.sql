@@ -22,7 +22,8 @@ COMMENT ON FUNCTION engine.open_staging() IS 'Creates the session''s staging tab
 CREATE OR REPLACE FUNCTION engine.ingest_staged(OUT duplicates integer[], OUT expired integer[], OUT conflicts integer[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_readings bigint; v_has_meters boolean; v_has_vehicles boolean;
+    v_readings bigint; v_has_meters boolean; v_has_vehicles boolean; v_most_energy bigint;
+    v_max_kw numeric := (SELECT s.max_plausible_kw FROM engine.settings AS s);
     v_known record;
 BEGIN
     PERFORM engine.skip_invalidation_log();
@@ -30,8 +31,8 @@ BEGIN
     expired := engine.remove_expired();
     duplicates := '{}';
     conflicts := '{}';
-    SELECT count(*), coalesce(bool_or(NOT s.is_vehicle), false), coalesce(bool_or(s.is_vehicle), false)
-    INTO v_readings, v_has_meters, v_has_vehicles
+    SELECT count(*), coalesce(bool_or(NOT s.is_vehicle), false), coalesce(bool_or(s.is_vehicle), false), coalesce(max(s.energy_e4), 0)
+    INTO v_readings, v_has_meters, v_has_vehicles, v_most_energy
     FROM pg_temp.staged AS s;
 
     IF v_has_meters THEN
@@ -50,6 +51,9 @@ BEGIN
             set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
     ELSE
         PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
+    END IF;
+    IF v_most_energy * 0.36 > v_max_kw THEN
+        PERFORM engine.mark_implausible_meters(v_max_kw), engine.mark_implausible_vehicles(v_max_kw);
     END IF;
     IF v_has_meters THEN
         PERFORM engine.update_meter_state();

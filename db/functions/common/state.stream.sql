@@ -77,9 +77,10 @@ BEGIN
         GROUP BY h.{device}
     ) AS t ON t.{device} = o.{device}
     WHERE o.{device} = s.{device} AND (p_device_ids IS NULL OR s.{device} = ANY (p_device_ids));
+    PERFORM engine.forget_implausible_{stream}s(p_device_ids);
 END
 $$;
-COMMENT ON FUNCTION engine.recount_{stream}_status(text[]) IS 'Takes the latest reading of some {stream}s from history and counts their daily totals anew, for today and the day after it; null: of all, the latest reading of those alone whose status may differ from history';
+COMMENT ON FUNCTION engine.recount_{stream}_status(text[]) IS 'Takes the latest reading of some {stream}s from history and counts their daily totals anew, for today and the day after it; null: of all, the latest reading of those alone whose status may differ from history; forgets what was marked of readings that are gone';
 
 CREATE OR REPLACE FUNCTION engine.{stream}s_to_recount(p_today_from timestamptz) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
