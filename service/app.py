@@ -31,6 +31,7 @@ from service.metrics.service_metrics import Metrics
 from service.settings import Settings
 from service.status.routes import status_router
 from service.telemetry.copy import open_store
+from service.telemetry.refusals import Refusals, refusals_router
 from service.telemetry.routes import Ingest, telemetry_router
 from service.telemetry.voiding import voiding_router
 from service.telemetry.writer import GroupCommitWriter
@@ -60,7 +61,8 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         committed=metrics.committed,
     )
     bodies = BodyReader(timeout_seconds=timeout)
-    ingest = Ingest(writer, bodies, timedelta(seconds=settings.max_clock_skew_seconds), metrics)
+    refusals = Refusals(pool)
+    ingest = Ingest(writer, bodies, timedelta(seconds=settings.max_clock_skew_seconds), metrics, refusals)
     readiness = Readiness(database_url, writer)
     database_gauges = DatabaseGauges(pool)
     _add_gauges(metrics, pool, writer, settings.ingest_queue_readings)
@@ -71,7 +73,7 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await pool.open()
         try:
-            async with writer.running(), guard.running() if guard else nullcontext():
+            async with refusals.running(), writer.running(), guard.running() if guard else nullcontext():
                 tasks = [
                     asyncio.create_task(run_hourly_maintenance(database_url)),
                     asyncio.create_task(_refresh_gauges(metrics)),
@@ -90,6 +92,7 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         route_handlers=[
             telemetry_router(ingest),
             voiding_router(pool),
+            refusals_router(pool, refusals),
             mappings_router(pool, bodies),
             analytics_router(pool, settings.fleet_cache_seconds),
             status_router(pool),

@@ -212,6 +212,16 @@ def _convert(item: Any, kind: Any) -> Reading:
     return reading
 
 
+def guess_label(body: bytes, kind: Any) -> str:
+    """Return the label of the refused reading in `body`, as far as it can be told."""
+    try:
+        item = _loads(body)
+    except InvalidRequestError:
+        return "unknown"
+    tag = getattr(kind, "__struct_config__", None) and kind.__struct_config__.tag
+    return _guess_label({"type": tag} | item if tag and isinstance(item, dict) else item)
+
+
 def _guess_label(item: Any) -> str:
     kind = item.get("type") if isinstance(item, dict) else None
     if kind not in ("meter", "vehicle"):

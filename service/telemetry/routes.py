@@ -25,11 +25,13 @@ from service.telemetry.readings import (
     Refused,
     StagedReading,
     VehicleReading,
+    guess_label,
     label,
     newest_accepted,
     parse_batch,
     parse_reading,
 )
+from service.telemetry.refusals import Refusals
 from service.telemetry.writer import CONFLICT, DUPLICATE, STORED, GroupCommitWriter
 
 _NOT_COVERED = "must be a device that this key is bound to"
@@ -64,6 +66,7 @@ class Ingest:
     bodies: BodyReader
     max_clock_skew: timedelta
     metrics: Metrics
+    refusals: Refusals
 
     async def one(self, request: AnyRequest, kind: Any) -> Accepted:
         """Store the one reading of a request.
@@ -80,18 +83,28 @@ class Ingest:
             raise
 
     async def _one(self, request: AnyRequest, wanted: Any) -> Accepted:
-        reading = parse_reading(await self.bodies.read(request), wanted, newest_accepted(self.max_clock_skew))
+        body = await self.bodies.read(request)
+        try:
+            reading = parse_reading(body, wanted, newest_accepted(self.max_clock_skew))
+        except InvalidRequestError as error:
+            self._note(guess_label(body, wanted), error)
+            raise
         key = key_of(request)
         if key is not None and not key.covers(reading.device_id):
-            raise ForbiddenError(f"{ID_FIELD[reading.is_vehicle]} {_NOT_COVERED}")
+            field = ID_FIELD[reading.is_vehicle]
+            self.refusals.note(label(reading), field, f"{field} {_NOT_COVERED}")
+            raise ForbiddenError(f"{field} {_NOT_COVERED}")
         (outcome,) = await self.writer.write([reading])
-        if outcome.expired:
-            raise InvalidRequestError(_TOO_OLD, "timestamp")
-        if outcome.rejected:
-            raise InvalidRequestError(outcome.rejected)
+        if not outcome.stored:
+            refusal = InvalidRequestError(*((outcome.rejected,) if outcome.rejected else (_TOO_OLD, "timestamp")))
+            self._note(label(reading), refusal)
+            raise refusal
         (self.metrics.duplicate if outcome.duplicate else self.metrics.accepted).add()
         kind = "vehicle" if reading.is_vehicle else "meter"
         return Accepted(True, kind, reading.device_id, outcome.duplicate, outcome.conflict)
+
+    def _note(self, device: str, error: InvalidRequestError) -> None:
+        self.refusals.note(device, error.field, f"{error.field} {error}" if error.field else str(error))
 
     async def batch(self, request: AnyRequest) -> tuple[int, BatchAccepted]:
         """Store the valid readings of a request; return the HTTP status and the outcome."""
@@ -117,6 +130,8 @@ class Ingest:
         self.metrics.accepted.add(accepted)
         self.metrics.duplicate.add(duplicates)
         self.metrics.refused.add(len(refused))
+        for item in refused:
+            self.refusals.note(item.label, item.field, item.reason)
         answer = BatchAccepted(
             success=accepted + duplicates,
             failed=len(refused),

@@ -117,7 +117,7 @@ class Model:
         before = [ts for ts in self._history(reading) if ts < reading.ts]
         passed = reading.ts - max(before) if before else timedelta(minutes=1)
         seconds = Fraction(max(passed, timedelta(seconds=1)) // timedelta(microseconds=1), 10**6)
-        return Fraction(reading.kwh) * 3600 > self.rules.max_plausible_kw * seconds
+        return Fraction(reading.kwh) * 3600 > Fraction(self.rules.max_plausible_kw) * seconds
 
     def overwrite(self, reading: Reading) -> None:
         """Change or add a reading past the engine."""
