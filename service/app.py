@@ -34,7 +34,9 @@ from service.metrics.service_metrics import Metrics
 from service.settings import Settings
 from service.status.routes import status_router
 from service.telemetry.copy import open_store
+from service.telemetry.refusals import Refusals, refusals_router
 from service.telemetry.routes import Ingest, telemetry_router
+from service.telemetry.voiding import voiding_router
 from service.telemetry.writer import GroupCommitWriter
 
 _REFRESH_SECONDS = 1.0
@@ -68,7 +70,8 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         committed=metrics.committed,
     )
     bodies = BodyReader(timeout_seconds=timeout)
-    ingest = Ingest(writer, pool, bodies, timedelta(seconds=settings.max_clock_skew_seconds), metrics)
+    refusals = Refusals(primary)
+    ingest = Ingest(writer, pool, bodies, timedelta(seconds=settings.max_clock_skew_seconds), metrics, refusals)
     readiness = Readiness(database_url, writer)
     problems_now = Problems(primary, None if settings.given_database_url() else settings.data_dir)
     database_gauges = DatabaseGauges(pool)
@@ -82,7 +85,7 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         for each in pools:
             await each.open()
         try:
-            async with writer.running(), guard.running() if guard else nullcontext():
+            async with refusals.running(), writer.running(), guard.running() if guard else nullcontext():
                 tasks = [
                     asyncio.create_task(run_hourly_maintenance(database_url)),
                     asyncio.create_task(keep_rollups_pace(database_url)),
@@ -106,6 +109,8 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         route_handlers=[
             telemetry_router(ingest),
             mappings_router(pool, primary, bodies),
+            voiding_router(primary),
+            refusals_router(pool, refusals),
             analytics_router(pool, settings.fleet_cache_seconds),
             status_router(pool),
             health_router(problems_now, readiness),

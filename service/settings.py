@@ -131,6 +131,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     battery_temp_critical: Celsius = field(name="BATTERY_TEMP_CRITICAL", default=55)
     voltage_min: Volts = field(name="VOLTAGE_MIN", default=80)
     voltage_max: Volts = field(name="VOLTAGE_MAX", default=520)
+    max_plausible_kw: Annotated[float, Meta(ge=1, le=1_000_000)] = field(name="MAX_PLAUSIBLE_KW", default=1000)
     offline_after_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] = field(name="OFFLINE_AFTER_SECONDS", default=300)
     max_clock_skew_seconds: Annotated[int, Meta(ge=0, le=86_400)] = field(name="MAX_CLOCK_SKEW_SECONDS", default=300)
     fleet_timezone: TimeZoneName = field(name="FLEET_TIMEZONE", default=TimeZoneName("UTC"))

@@ -69,7 +69,8 @@ GRANT SELECT ON
     public.meter_telemetry_history, public.vehicle_telemetry_history,
     public.meter_telemetry_15min, public.meter_telemetry_hourly, public.meter_telemetry_daily,
     public.vehicle_telemetry_15min, public.vehicle_telemetry_hourly, public.vehicle_telemetry_daily,
-    public.meter_current_status, public.vehicle_current_status, public.device_mapping
+    public.meter_current_status, public.vehicle_current_status, public.device_mapping,
+    public.voided_reading
 TO analyst, ev_engine;
 GRANT EXECUTE ON FUNCTION
     public.vehicle_performance(text, integer, timestamptz, text), public.vehicle_trend(text, integer, timestamptz),
@@ -83,7 +84,8 @@ GRANT SELECT ON
     engine.vehicle_reading, engine.vehicle_15min, engine.vehicle_hourly, engine.vehicle_6hourly, engine.vehicle_daily
 TO analyst, ev_engine;
 GRANT SELECT ON
-    engine.settings, engine.retention, engine.horizon, engine.stale_hour, engine.mapping, engine.meter_state, engine.vehicle_state
+    engine.settings, engine.retention, engine.horizon, engine.stale_hour, engine.mapping, engine.meter_state, engine.vehicle_state,
+    engine.implausible_reading
 TO analyst;
 DO $$
 DECLARE
@@ -98,7 +100,7 @@ BEGIN
 END
 $$;
 
--- The service adds to history; it can neither change nor delete what is there. Functions do what they do with its rights,
+-- The service adds to history; it can neither change nor delete what is there, but for voiding it. Functions do what they do with its rights,
 -- but for those that act as the owner.
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA engine TO ev_engine;
 GRANT EXECUTE ON PROCEDURE engine.run_upkeep, engine.apply_retention TO ev_engine;
@@ -107,6 +109,8 @@ GRANT SELECT ON engine.settings, engine.retention, engine.horizon TO ev_engine;
 GRANT SELECT ON engine.stale_hour TO ev_engine;
 GRANT SELECT, INSERT, UPDATE ON engine.meter_state, engine.vehicle_state, engine.upkeep TO ev_engine;
 GRANT SELECT, INSERT, DELETE ON engine.mapping TO ev_engine;
+GRANT SELECT, INSERT, UPDATE ON engine.implausible_reading TO ev_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE ON engine.refusal TO ev_engine;
 -- Whether it is ready depends on whether the schema is the one that it was made for.
 GRANT USAGE ON SCHEMA migration TO ev_engine;
 GRANT SELECT ON ALL TABLES IN SCHEMA migration TO ev_engine;

@@ -14,7 +14,7 @@ class Scope(StrEnum):
     READ = "read"
     """Read status, analytics and mappings."""
     ADMIN = "admin"
-    """Change mappings."""
+    """Change mappings and void readings."""
 
 
 OPEN: dict[str, Any] = {"opt": {"scope": None}}

@@ -71,6 +71,7 @@ class FleetEfficiency(Struct, frozen=True, rename="camel"):
     total_energy_loss: Annotated[float, Meta(description="AC minus DC energy of vehicles that have both, in kWh")]
     period_start: Annotated[datetime, Meta(description="Start of the period, included")]
     period_end: Annotated[datetime, Meta(description="End of the period, excluded")]
+    warning: Annotated[str | None, Meta(description="Names implausible readings; null when there are none")]
 
 
 class TrendHour(Struct, frozen=True, rename="camel"):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -111,4 +112,23 @@ def as_text(plan: RollbackPlan) -> str:
     return f"Rolling back undoes {undone} and loses:\n{as_table(('relation', 'rows', 'from'), rows)}"
 
 
-COMMANDS = (retention, retention_set, columnstore_set, jobs, backup, restore)
+@click.command()
+@click.argument("kind", type=click.Choice(["meter", "vehicle"]))
+@click.argument("device_id", metavar="ID")
+@click.option("--from", "start", required=True, metavar="TIME", help="Start of the period, included (RFC 3339).")
+@click.option("--to", "end", required=True, metavar="TIME", help="End of the period, excluded (RFC 3339).")
+@click.option("--dry-run", is_flag=True, help="Void nothing, and say what would go.")
+@clear_errors()
+def void(kind: Literal["meter", "vehicle"], device_id: str, start: str, end: str, dry_run: bool) -> None:
+    """Void the readings of a device over a period.
+
+    They leave history, status and every answer at once. The table voided_reading keeps them for as long as history is
+    kept.
+    """
+    from service.operations.voiding import void as void_readings
+
+    with _database() as url:
+        click.echo(void_readings(url, kind, device_id, start, end, dry_run=dry_run))
+
+
+COMMANDS = (retention, retention_set, columnstore_set, jobs, backup, restore, void)

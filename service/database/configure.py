@@ -17,7 +17,7 @@ def apply_settings(url: str, settings: Settings) -> None:
     """Hand the thresholds to the database, where HTTP and SQL share them, and role analyst its password if given."""
     with connect(url) as connection, connection.transaction():
         connection.execute(
-            "SELECT engine.apply_settings(%s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::text)",
+            "SELECT engine.apply_settings(%s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::text, %s)",
             [
                 *map(
                     _as_typed,
@@ -33,6 +33,7 @@ def apply_settings(url: str, settings: Settings) -> None:
                 ),
                 settings.offline_after_seconds,
                 settings.fleet_timezone,
+                _as_typed(settings.max_plausible_kw),
             ],
         )
         # The row of settings is locked by now: of several services that start, one at a time changes the role.

@@ -12,13 +12,14 @@ from psycopg import AsyncConnection
 from service.database.failures import of_ingest, unavailable
 from service.database.pool import cut_after, open_connection
 from service.telemetry.readings import StagedReading
+from service.telemetry.writer import Places
 
 _COLUMNS = "ordinal, is_vehicle, device_id, ts, energy_e4, soc_e4, voltage_or_temp_e4"
 _COPY = f"COPY pg_temp.staged ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _COPY_TYPES = ["int4", "bool", "varchar", "timestamptz", "int8", "int8", "int8"]
 # The call and the COMMIT travel in one message: with two, other writers would wait for the lock on hot status until
 # this process sends the COMMIT.
-_INGEST = "SELECT duplicates, expired FROM engine.ingest_staged(); COMMIT"
+_INGEST = "SELECT duplicates, conflicts, expired FROM engine.ingest_staged(); COMMIT"
 _RETRIES = 5
 
 
@@ -41,7 +42,7 @@ class CopyStore:
             return True
         return False
 
-    async def store(self, readings: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
+    async def store(self, readings: Sequence[StagedReading]) -> Places:
         """Commit readings; see `Store.store`."""
         for attempt in range(_RETRIES + 1):
             try:
@@ -55,7 +56,7 @@ class CopyStore:
                 raise of_ingest(error) from error
         raise AssertionError("unreachable")
 
-    async def _store_once(self, readings: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
+    async def _store_once(self, readings: Sequence[StagedReading]) -> Places:
         cursor = self._connection.cursor()
         try:
             await cursor.execute("BEGIN")
@@ -70,7 +71,7 @@ class CopyStore:
                 await self._connection.rollback()
             raise
         assert outcome is not None
-        return outcome
+        return Places(*outcome)
 
 
 @contextlib.asynccontextmanager

@@ -212,6 +212,14 @@ def _convert(item: Any, kind: Any) -> Reading:
 
 def _tag(kind: type[Struct]) -> str:
     return str(kind.__struct_config__.tag)
+def guess_label(body: bytes, kind: Any) -> str:
+    """Return the label of the refused reading in `body`, as far as it can be told."""
+    try:
+        item = loads(body)
+    except InvalidRequestError:
+        return "unknown"
+    tag = getattr(kind, "__struct_config__", None) and kind.__struct_config__.tag
+    return _guess_label({"type": tag} | item if tag and isinstance(item, dict) else item)
 
 
 def _guess_label(item: Any) -> str:

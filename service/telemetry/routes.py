@@ -28,24 +28,28 @@ from service.telemetry.readings import (
     Refused,
     StagedReading,
     VehicleReading,
+    guess_label,
     label,
     newest_accepted,
     parse_batch,
     parse_reading,
 )
-from service.telemetry.writer import DUPLICATE, STORED, GroupCommitWriter
+from service.telemetry.refusals import Refusals
+from service.telemetry.writer import CONFLICT, DUPLICATE, STORED, GroupCommitWriter
 
 _KEPT = "the history that is kept begins there"
 _TOO_OLD = "must not be older than the history that is kept"
 _NOT_COVERED = "must be a device that this key is bound to"
 
 
-class Accepted(Struct, frozen=True):
+class Accepted(Struct, frozen=True, omit_defaults=True):
     """A reading that is stored, by this request or an earlier one."""
 
     success: Annotated[bool, Meta(description="Always true")]
     type: Annotated[Literal["meter", "vehicle"], Meta(description="meter or vehicle")]
     id: Annotated[str, Meta(description="Id of the device")]
+    duplicate: Annotated[bool, Meta(description="True when the reading was known already; else absent")] = False
+    conflict: Annotated[bool, Meta(description="True when the known reading has other values, which stand")] = False
 
 
 class BatchAccepted(Struct, frozen=True):
@@ -53,7 +57,8 @@ class BatchAccepted(Struct, frozen=True):
 
     success: Annotated[int, Meta(description="Readings stored, by this request or an earlier one")]
     failed: Annotated[int, Meta(description="Readings refused")]
-    duplicates: Annotated[int, Meta(description="Readings that an earlier request stored; part of success")]
+    duplicates: Annotated[int, Meta(description="Readings that were known already; part of success")]
+    conflicts: Annotated[int, Meta(description="Duplicates whose values differ from what is stored, which stands")]
     errors: Annotated[list[str], Meta(description="What is wrong with each refused reading")]
 
 
@@ -71,6 +76,7 @@ class Ingest:
     bodies: BodyReader
     max_clock_skew: timedelta
     metrics: Metrics
+    refusals: Refusals
 
     async def one(self, request: AnyRequest, kind: Any) -> Accepted:
         """Store the one reading of a request.
@@ -86,18 +92,32 @@ class Ingest:
             self.metrics.refused.add()
             raise
 
-    async def _one(self, request: AnyRequest, kind: Any) -> Accepted:
-        reading = parse_reading(await self.bodies.read(request), kind, newest_accepted(self.max_clock_skew))
+    async def _one(self, request: AnyRequest, wanted: Any) -> Accepted:
+        body = await self.bodies.read(request)
+        try:
+            reading = parse_reading(body, wanted, newest_accepted(self.max_clock_skew))
+        except InvalidRequestError as error:
+            self._note(guess_label(body, wanted), error)
+            raise
         key = key_of(request)
         if key is not None and not key.covers(reading.device_id):
-            raise ForbiddenError(f"{ID_FIELD[reading.is_vehicle]} {_NOT_COVERED}")
+            field = ID_FIELD[reading.is_vehicle]
+            self.refusals.note(label(reading), field, f"{field} {_NOT_COVERED}")
+            raise ForbiddenError(f"{field} {_NOT_COVERED}")
         (outcome,) = await self.writer.write([reading])
         if outcome.expired:
+            self.refusals.note(label(reading), "timestamp", f"timestamp {_TOO_OLD}")
             raise InvalidRequestError((await self._too_old())[reading.is_vehicle], "timestamp")
         if outcome.rejected:
-            raise InvalidRequestError(outcome.rejected)
+            refusal = InvalidRequestError(outcome.rejected)
+            self._note(label(reading), refusal)
+            raise refusal
         (self.metrics.duplicate if outcome.duplicate else self.metrics.accepted).add()
-        return Accepted(True, "vehicle" if reading.is_vehicle else "meter", reading.device_id)
+        kind = "vehicle" if reading.is_vehicle else "meter"
+        return Accepted(True, kind, reading.device_id, outcome.duplicate, outcome.conflict)
+
+    def _note(self, device: str, error: InvalidRequestError) -> None:
+        self.refusals.note(device, error.field, f"{error.field} {error}" if error.field else str(error))
 
     async def _too_old(self) -> tuple[str, str]:
         """Return why a meter's reading and why a vehicle's reading is too old: with the oldest time that is taken."""
@@ -123,7 +143,8 @@ class Ingest:
         except UnavailableError:
             self.metrics.shed.add(len(readings))
             raise
-        accepted, duplicates = outcomes.count(STORED), outcomes.count(DUPLICATE)
+        accepted, conflicts = outcomes.count(STORED), outcomes.count(CONFLICT)
+        duplicates = outcomes.count(DUPLICATE) + conflicts
         if accepted + duplicates < len(readings):
             too_old = await self._too_old() if any(outcome.expired for outcome in outcomes) else ()
             for place, reading, outcome in zip(places, readings, outcomes, strict=True):
@@ -135,10 +156,13 @@ class Ingest:
         self.metrics.accepted.add(accepted)
         self.metrics.duplicate.add(duplicates)
         self.metrics.refused.add(len(refused))
+        for item in refused:
+            self.refusals.note(item.label, item.field, item.reason)
         answer = BatchAccepted(
             success=accepted + duplicates,
             failed=len(refused),
             duplicates=duplicates,
+            conflicts=conflicts,
             errors=[str(item) for item in sorted(refused)],
         )
         if answer.success:

@@ -20,9 +20,14 @@ log = logging.getLogger(__name__)
 
 
 class Outcome(NamedTuple):
-    """What became of one reading; `rejected` is the reason why the database cannot store it."""
+    """What became of one reading.
+
+    A duplicate is a conflict when its values differ from what is stored; `rejected` is the reason why the database
+    cannot store the reading.
+    """
 
     duplicate: bool = False
+    conflict: bool = False
     expired: bool = False
     rejected: str | None = None
 
@@ -33,6 +38,15 @@ class Outcome(NamedTuple):
 
 
 STORED, DUPLICATE, EXPIRED = Outcome(), Outcome(duplicate=True), Outcome(expired=True)
+CONFLICT = Outcome(duplicate=True, conflict=True)
+
+
+class Places(NamedTuple):
+    """Places of readings that were not new: duplicates, the conflicts among them, and expired ones."""
+
+    duplicates: list[int]
+    conflicts: list[int]
+    expired: list[int]
 
 
 class Store(Protocol):
@@ -41,8 +55,8 @@ class Store(Protocol):
     def is_closed(self) -> bool:
         """Return whether the connection is known to be closed, without asking the database."""
 
-    async def store(self, readings: Sequence[StagedReading]) -> tuple[list[int], list[int]]:
-        """Commit readings; return the places of duplicates and of expired readings.
+    async def store(self, readings: Sequence[StagedReading]) -> Places:
+        """Commit readings; return the places of those that were not new.
 
         Raises InvalidReadingError when the database cannot store one of them; it then stores none. Raises
         DatabaseUnavailableError when the database cannot be used; nobody knows then whether the readings are stored,
@@ -211,7 +225,7 @@ class GroupCommitWriter:
         """Store readings; halve those that the database refuses, until the invalid ones stand alone."""
         started = perf_counter()
         try:
-            duplicates, expired = await store.store(readings)
+            places = await store.store(readings)
         except InvalidReadingError as error:
             if len(readings) == 1:
                 return [Outcome(rejected=str(error))]
@@ -219,9 +233,11 @@ class GroupCommitWriter:
             return await self._store(store, readings[:middle]) + await self._store(store, readings[middle:])
         self._committed(len(readings), perf_counter() - started)
         outcomes = [STORED] * len(readings)
-        for place in duplicates:
+        for place in places.duplicates:
             outcomes[place] = DUPLICATE
-        for place in expired:
+        for place in places.conflicts:
+            outcomes[place] = CONFLICT
+        for place in places.expired:
             outcomes[place] = EXPIRED
         return outcomes
 

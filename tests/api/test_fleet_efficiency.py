@@ -26,6 +26,7 @@ def test_an_empty_fleet_is_an_answer(client, connection):
             "totalEnergyLoss": 0,
             "periodStart": at(0),
             "periodEnd": at(24),
+            "warning": None,
         }, when
 
 

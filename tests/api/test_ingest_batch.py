@@ -27,7 +27,7 @@ def test_good_readings_are_stored_when_others_are_refused(client):
     assert response.status_code == 201
     answer = response.json()
     errors = answer.pop("errors")
-    assert answer == {"success": 4, "failed": 5, "duplicates": 0}
+    assert answer == {"success": 4, "failed": 5, "duplicates": 0, "conflicts": 0}
     assert errors[0] == "readings[3] vehicle:V1: soc must be <= 100"
     assert errors[1] == "readings[4] meter:M3: voltage is required"
     assert errors[2].startswith("readings[5] unknown: type ")
@@ -38,11 +38,11 @@ def test_good_readings_are_stored_when_others_are_refused(client):
     assert client.get("/v1/status/vehicle/V1").json()["soc"] == 60.5
 
 
-def test_the_answer_has_four_fields_and_no_error_when_all_is_good(client):
+def test_the_answer_has_five_fields_and_no_error_when_all_is_good(client):
     response = client.post("/v1/telemetry/batch", json={"readings": [meter_reading(), vehicle_reading()]})
     assert (response.status_code, response.json()) == (
         201,
-        {"success": 2, "failed": 0, "duplicates": 0, "errors": []},
+        {"success": 2, "failed": 0, "duplicates": 0, "conflicts": 0, "errors": []},
     )
 
 
@@ -56,6 +56,7 @@ def test_a_batch_without_a_good_reading_gets_400_and_the_same_body(client):
             "success": 0,
             "failed": 2,
             "duplicates": 0,
+            "conflicts": 0,
             "errors": [
                 "readings[0] vehicle:VH-001: soc must be >= 0",
                 "readings[1] meter:METER-001: voltage must be <= 1000",
@@ -76,7 +77,7 @@ def test_a_batch_of_duplicates_is_a_success(client):
     response = client.post("/v1/telemetry/batch", json=batch)
     assert (response.status_code, response.json()) == (
         201,
-        {"success": 2, "failed": 0, "duplicates": 2, "errors": []},
+        {"success": 2, "failed": 0, "duplicates": 2, "conflicts": 0, "errors": []},
     )
 
 
@@ -111,8 +112,11 @@ def test_fifty_thousand_readings_fit_and_one_more_does_not(client, connection):
     assert connection.execute("SELECT count(*) FROM meter_telemetry_history").fetchone() == (0,)
 
     accepted = client.post("/v1/telemetry/batch", json={"readings": readings[:-1]})
-    assert accepted.json() == {"success": 50_000, "failed": 0, "duplicates": 0, "errors": []}
+    assert accepted.json() == {"success": 50_000, "failed": 0, "duplicates": 0, "conflicts": 0, "errors": []}
     assert connection.execute("SELECT count(*) FROM meter_telemetry_history").fetchone() == (50_000,)
+
+    known = client.post("/v1/telemetry/batch", json={"readings": readings[:-1]})
+    assert known.json() == {"success": 50_000, "failed": 0, "duplicates": 50_000, "conflicts": 0, "errors": []}
 
 
 def test_more_than_fifty_thousand_bad_readings_are_too_many_as_well(client):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from fix_service import ago, meter_reading, now, rfc3339, send, vehicle_reading
 
 
 def test_a_reading_sent_again_is_acknowledged_and_its_first_value_stands(client, connection):
     first = meter_reading(kwhConsumedAc=1, voltage=230)
     second = first | {"kwhConsumedAc": 9, "voltage": 100}
-    assert client.post("/v1/telemetry", json=first).json() == client.post("/v1/telemetry", json=second).json()
+    known = {"success": True, "type": "meter", "id": "METER-001"}
+    assert client.post("/v1/telemetry", json=first).json() == known
+    assert client.post("/v1/telemetry", json=first).json() == known | {"duplicate": True}
+    assert client.post("/v1/telemetry", json=second).json() == known | {"duplicate": True, "conflict": True}
     status = client.get("/v1/status/meter/METER-001").json()
     assert (status["kwhConsumedAc"], status["voltage"]) == (1, 230)
     assert connection.execute("SELECT kwh_consumed_ac, voltage FROM meter_telemetry_history").fetchall() == [(1, 230)]
@@ -19,15 +23,41 @@ def test_a_reading_sent_again_is_acknowledged_and_its_first_value_stands(client,
 def test_duplicates_count_as_successes_and_are_told_apart(client):
     old, new = vehicle_reading(timestamp=ago(minutes=3)), vehicle_reading(timestamp=ago(minutes=2))
     send(client, old)
-    assert send(client, old, new, new) == {"success": 3, "failed": 0, "duplicates": 2, "errors": []}
+    assert send(client, old, new, new) == {"success": 3, "failed": 0, "duplicates": 2, "conflicts": 0, "errors": []}
 
 
 def test_within_one_batch_the_first_of_a_pair_stands(client):
     reading = vehicle_reading(kwhDeliveredDc=1, soc=50)
     twin = reading | {"kwhDeliveredDc": 9, "soc": 90}
-    assert send(client, reading, twin)["duplicates"] == 1
+    answer = send(client, reading, twin, reading)
+    assert (answer["duplicates"], answer["conflicts"]) == (2, 1)
     status = client.get("/v1/status/vehicle/VH-001").json()
     assert (status["kwhDeliveredDc"], status["soc"], status["dailyKwhDeliveredDc"]) == (1, 50, 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "field", "value"),
+    [
+        (meter_reading, "kwhConsumedAc", 0.1201),
+        (meter_reading, "voltage", 240.6),
+        (vehicle_reading, "kwhDeliveredDc", 0),
+        (vehicle_reading, "soc", 60.4999),
+        (vehicle_reading, "batteryTemp", -31.5),
+    ],
+)
+def test_a_duplicate_conflicts_when_any_of_its_values_differs_from_what_is_stored(client, make, field, value):
+    stored = make()
+    other = make(timestamp=ago(minutes=1))
+    send(client, stored)
+    # The second of a pair that history holds is held against history as well, not against the first of the batch.
+    answer = send(client, stored | {field: value}, stored | {field: value}, stored, other, other | {field: value})
+    assert (answer["success"], answer["duplicates"], answer["conflicts"]) == (5, 4, 3)
+
+
+def test_a_value_that_rounds_to_what_is_stored_is_no_conflict(client):
+    reading = meter_reading(kwhConsumedAc=0.12004)
+    send(client, reading)
+    assert send(client, reading | {"kwhConsumedAc": 0.12001})["conflicts"] == 0
 
 
 def test_a_duplicate_adds_nothing_to_totals_or_analytics(client):

@@ -25,6 +25,7 @@ BODIES = {
     "/v1/telemetry/vehicle": vehicle_reading(),
     "/v1/telemetry/batch": {"readings": [meter_reading(), vehicle_reading()]},
 }
+PERIOD = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 PARAMETERS = {
     "{meterId}": "METER-001",
     "{vehicleId}": "VH-001",
@@ -61,7 +62,8 @@ def test_cell(callers, call, holder, cell):
     body = BODIES.get(path)
     for name, value in PARAMETERS.items():
         path = path.replace(name, value)
-    response = callers["client"].request(method, path, headers=callers[holder], json=body)
+    query = PERIOD if path.endswith("/readings") else None
+    response = callers["client"].request(method, path, headers=callers[holder], json=body, params=query)
     if cell == "yes":
         assert response.status_code < 300 or response.status_code == 404, response.text
         return

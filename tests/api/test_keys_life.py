@@ -107,6 +107,7 @@ def test_a_batch_with_foreign_readings_has_those_refused_and_not_the_rest(guarde
         "success": 2,
         "failed": 3,
         "duplicates": 0,
+        "conflicts": 0,
         "errors": [
             "readings[1] meter:D8-M1: meterId must be a device that this key is bound to",
             "readings[2] vehicle:D7-V1: soc must be <= 100",

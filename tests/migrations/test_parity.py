@@ -33,6 +33,9 @@ EDITION_ONLY = {
     },
     # TimescaleDB keeps a record of what its jobs failed of.
     "job_failures": "timescale",
+    # Their DELETE triggers see the rows.
+    "recount_deleted_meters": "postgres",
+    "recount_deleted_vehicles": "postgres",
     # TimescaleDB tells itself which job runs.
     "upkeep_runs": "postgres",
     # Retention deletes rows; there chunks are dropped.

@@ -26,6 +26,7 @@ MIGRATIONS = [
     "0006.period_cuts",
     "0007.six_hours",
     "0008.clock",
+    "0009.doubtful_readings",
     "0010.mapping",
 ]
 

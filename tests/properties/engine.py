@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -88,6 +89,8 @@ class Engine:
     def __init__(self, edition: str, client: TestClient, connection: Connection, url: str) -> None:
         self.edition, self.client, self.connection, self.url = edition, client, connection, url
         self.model = Model()
+        self.judged = True  # whether every reading came through the engine, which judges it
+        self.voided: list[tuple[type[Reading], Reading]] = []
 
     # ---- telling
 
@@ -95,10 +98,16 @@ class Engine:
         """Ingest readings; the engine must accept all of them and count the duplicates."""
         if endpoint == "batch":
             answer = self.client.post("/v1/telemetry/batch", json={"readings": [wire(r) for r in readings]})
-            duplicates = self.model.ingest(readings)
+            duplicates, conflicts = self.model.ingest(readings)
             assert (answer.status_code, decode(answer.content)) == (
                 201,
-                {"success": len(readings), "failed": 0, "duplicates": duplicates, "errors": []},
+                {
+                    "success": len(readings),
+                    "failed": 0,
+                    "duplicates": duplicates,
+                    "conflicts": conflicts,
+                    "errors": [],
+                },
             )
             return
         for reading in readings:
@@ -108,9 +117,35 @@ class Engine:
             if endpoint == "typed":
                 path = f"/v1/telemetry/{body.pop('type')}"
             answer = self.client.post(path, json=body)
-            self.model.ingest([reading])
-            expected = {"success": True, "type": kind, "id": reading.device}
+            duplicates, conflicts = self.model.ingest([reading])
+            expected: Answer = {"success": True, "type": kind, "id": reading.device}
+            expected |= {"duplicate": True} if duplicates else {}
+            expected |= {"conflict": True} if conflicts else {}
             assert (answer.status_code, decode(answer.content)) == (201, expected)
+
+    def void(self, kind: type[Reading], device: str, start: datetime, end: datetime) -> None:
+        """Void the readings of a device over a period, after a dry run that must tell the same."""
+        path = f"/v1/telemetry/{'meters' if kind is MeterReading else 'vehicles'}/{quote(device)}/readings"
+        query = {"from": text(start), "to": text(end)}
+        answers = [self.client.delete(path, params=query | {"dryRun": dry_run}) for dry_run in ("true", "false")]
+        if start >= end:
+            assert [answer.status_code for answer in answers] == [400, 400]
+            return
+        taken = self.model.void(kind, device, start, end)
+        for answer, dry_run in zip(answers, (True, False), strict=True):
+            assert answer.status_code == 200, answer.text
+            assert decode(answer.content) == {
+                "type": "meter" if kind is MeterReading else "vehicle",
+                "id": device,
+                "from": start,
+                "to": end,
+                "dryRun": dry_run,
+                "readings": len(taken),
+                "kwh": sum((reading.kwh for reading in taken), Decimal(0)),
+                "firstReadingAt": taken[0].ts if taken else None,
+                "lastReadingAt": taken[-1].ts if taken else None,
+            }
+        self.voided += [(kind, reading) for reading in taken]
 
     def map(self, meter: str, vehicle: str, start: datetime | None = None, end: datetime | None = None) -> None:
         """Map a meter to a vehicle."""
@@ -181,6 +216,7 @@ class Engine:
 
     def insert(self, readings: list[Reading]) -> None:
         """Insert rows straight into history; none may be there."""
+        self.judged = False
         for reading in readings:
             assert reading.ts not in self.model._history(reading)
             self.model.overwrite(reading)
@@ -192,6 +228,7 @@ class Engine:
 
     def update(self, reading: Reading) -> None:
         """Change the measures of a row of history."""
+        self.judged = False
         self.model.overwrite(reading)
         ((table, (row,)),) = _by_table([reading]).items()
         names = _COLUMNS[table]
@@ -209,6 +246,7 @@ class Engine:
 
     def move(self, reading: Reading, ts: datetime) -> None:
         """Change the time of a row of history."""
+        self.judged = False
         self.model.delete(reading)
         self.model.overwrite(reading._replace(ts=ts))
         ((table, _),) = _by_table([reading]).items()
@@ -251,16 +289,16 @@ class Engine:
             for meter in [None, *meters]:
                 expected = self.model.performance(vehicle, hours, end, meter)
                 path = f"/v1/analytics/performance/{quote(vehicle)}"
-                self._check_performance(self.get(path, meterId=meter, **query), expected)
+                self._check_performance(self.get(path, meterId=meter, **query), expected, meter)
                 rows = self._sql("SELECT * FROM vehicle_performance(%s, %s, %s, %s)", vehicle, hours, end, meter)
-                self._check_performance(rows[0] if rows else None, expected)
+                self._check_performance(rows[0] if rows else None, expected, meter)
                 assert len(rows) <= 1
             trend = self.model.trend(vehicle, hours, end)
             assert self.get(f"/v1/analytics/trend/{quote(vehicle)}", **query) == trend
             assert self._sql("SELECT * FROM vehicle_trend(%s, %s, %s)", vehicle, hours, end) == trend
-        fleet = self.model.fleet_efficiency(hours, end)
-        assert self.get("/v1/analytics/fleet/efficiency", **query) == fleet
-        assert self._sql("SELECT * FROM fleet_efficiency(%s, %s)", hours, end) == [fleet]
+        self._check_fleet(self.get("/v1/analytics/fleet/efficiency", **query), hours, end)
+        (fleet,) = self._sql("SELECT * FROM fleet_efficiency(%s, %s)", hours, end)
+        self._check_fleet(fleet, hours, end)
 
     def _check_now(self, vehicles: list[str], hours: int) -> datetime:
         before = utc_now()
@@ -268,22 +306,36 @@ class Engine:
         after = utc_now()
         end: datetime = fleet["periodEnd"]
         assert before <= end <= after
-        assert fleet == self.model.fleet_efficiency(hours, end)
+        self._check_fleet(fleet, hours, end)
         for vehicle in vehicles:
             answer = self.get(f"/v1/analytics/performance/{quote(vehicle)}", hours=hours)
             if answer is not None:
                 self._check_performance(answer, self.model.performance(vehicle, hours, answer["periodEnd"]))
         return end
 
-    def _check_performance(self, answer: Answer | None, expected: Answer | None) -> None:
+    def _check_fleet(self, answer: Answer, hours: int, end: datetime) -> None:
+        warning = answer.pop("warning")
+        assert answer == self.model.fleet_efficiency(hours, end)
+        self._check_implausible(warning, self.model.implausible_kwh(None, hours, end))
+
+    def _check_implausible(self, warning: str | None, kwh: Decimal) -> None:
+        """Hold what a warning says about implausible readings against the model."""
+        if self.judged:
+            told = re.search(r"Implausible readings hold ([0-9.]+) kWh", warning or "")
+            assert (Decimal(told[1]) if told else 0) == kwh, warning
+
+    def _check_performance(self, answer: Answer | None, expected: Answer | None, meter: str | None = None) -> None:
         if answer is None or expected is None:
             assert answer == expected
             return
         warning = answer.pop("warning")
         assert answer == expected
+        hours = (expected["periodEnd"] - expected["periodStart"]) // timedelta(hours=1)
+        kwh = self.model.implausible_kwh(expected["vehicleId"], hours, expected["periodEnd"], meter)
+        self._check_implausible(warning, kwh)
         wanted = self.model.expects_warning(expected["efficiencyRatio"])
         if wanted is not None:
-            assert (warning is not None) == wanted, warning
+            assert ("Efficiency" in (warning or "")) == wanted, warning
         assert warning is None or warning.strip()
 
     def check_status(self, vehicles: list[str], meters: list[str]) -> None:
@@ -333,8 +385,14 @@ class Engine:
         return [MeterReading(*row) for row in meters] + [VehicleReading(*row) for row in vehicles]
 
     def check_history(self) -> None:
-        """Hold every row of history against the model."""
+        """Hold every row of history, and every voided one, against the model."""
         assert self.history() == self.model.readings()
+        for kind, stream, measures in (
+            (MeterReading, "meter", "voltage"),
+            (VehicleReading, "vehicle", "soc, battery_temp"),
+        ):
+            rows = self._rows(f"SELECT device_id, ts, kwh, {measures} FROM voided_reading WHERE stream = '{stream}'")
+            assert sorted(rows) == sorted(reading for of_kind, reading in self.voided if of_kind is kind)
 
     def check_rollups(self) -> None:
         """Hold the rollups against the model; true right after a refresh."""

@@ -77,6 +77,7 @@ class Rules:
     battery_critical: Decimal = Decimal(55)
     voltage_min: Decimal = Decimal(80)
     voltage_max: Decimal = Decimal(520)
+    max_plausible_kw: Decimal = Decimal(1000)
     offline_after: timedelta = timedelta(seconds=300)
     timezone: str = "UTC"
 
@@ -89,19 +90,34 @@ class Model:
     meters: dict[str, dict[datetime, MeterReading]] = field(default_factory=dict)
     vehicles: dict[str, dict[datetime, VehicleReading]] = field(default_factory=dict)
     mappings: list[Mapping] = field(default_factory=list)
+    implausible: set[Reading] = field(default_factory=set)
 
     # ---- what it is told
 
-    def ingest(self, readings: Iterable[Reading]) -> int:
-        """Take readings in order and return how many were known already: the first value of a key stands."""
-        duplicates = 0
+    def ingest(self, readings: Iterable[Reading]) -> tuple[int, int]:
+        """Take readings in order; the first value of a key stands.
+
+        Return how many were known already, and how many of those have other values than the ones that stand.
+        """
+        duplicates = conflicts = 0
+        new: list[Reading] = []
         for reading in readings:
             history = self._history(reading)
             if reading.ts in history:
                 duplicates += 1
+                conflicts += history[reading.ts] != stored(reading)
             else:
                 history[reading.ts] = stored(reading)
-        return duplicates
+                new.append(history[reading.ts])
+        self.implausible |= {reading for reading in new if self._is_implausible(reading)}
+        return duplicates, conflicts
+
+    def _is_implausible(self, reading: Reading) -> bool:
+        """Return whether the mean power since the reading before (of a first one: over a minute) is too high."""
+        before = [ts for ts in self._history(reading) if ts < reading.ts]
+        passed = reading.ts - max(before) if before else timedelta(minutes=1)
+        seconds = Fraction(max(passed, timedelta(seconds=1)) // timedelta(microseconds=1), 10**6)
+        return Fraction(reading.kwh) * 3600 > Fraction(self.rules.max_plausible_kw) * seconds
 
     def overwrite(self, reading: Reading) -> None:
         """Change or add a reading past the engine."""
@@ -109,7 +125,15 @@ class Model:
 
     def delete(self, reading: Reading) -> None:
         """Delete a reading past the engine."""
-        del self._history(reading)[reading.ts]
+        self.implausible.discard(self._history(reading).pop(reading.ts))
+
+    def void(self, kind: type[Reading], device: str, start: datetime, end: datetime) -> list[Reading]:
+        """Take the readings of a device over [start, end) out of history and return them, oldest first."""
+        devices: dict[str, Any] = self.meters if kind is MeterReading else self.vehicles
+        history = devices.get(device, {})
+        taken = [history.pop(ts) for ts in sorted(history) if start <= ts < end]
+        self.implausible -= set(taken)
+        return taken
 
     def readings(self) -> list[Reading]:
         """Return the whole history by device and time, meters first."""
@@ -270,6 +294,22 @@ class Model:
             return "unknown"
         steps = [("excellent", self.rules.excellent), ("good", self.rules.warning), ("warning", self.rules.critical)]
         return next((name for name, least in steps if ratio >= least), "critical")
+
+    def implausible_kwh(self, vehicle: str | None, hours: int, end: datetime, meter: str | None = None) -> Decimal:
+        """Return the energy of the implausible readings that an answer is made of: a vehicle's, or the fleet's."""
+        start = end - timedelta(hours=hours)
+        found = within(self.implausible, start, end)
+        if vehicle is not None:
+            mapped = self._mapped(vehicle, start, end, meter)
+            found = [
+                r
+                for r in found
+                if (isinstance(r, VehicleReading) and r.device == vehicle)
+                or (
+                    isinstance(r, MeterReading) and any(m.meter == r.device and m.start <= r.ts < m.end for m in mapped)
+                )
+            ]
+        return sum((r.kwh for r in found), Decimal(0))
 
     def expects_warning(self, ratio: Decimal | None) -> bool | None:
         """Return whether a ratio is worth a warning; None: the contract does not say (more energy out than in)."""

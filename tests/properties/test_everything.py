@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from datetime import timedelta
 
 import pytest
 from engine import Engine, utc_now
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from model import Reading
+from model import MeterReading, Reading, VehicleReading
 from strategies import METERS, VEHICLES, ZONES, Draft, Moment, batches, drafts, hours, measures_of, moments
 
 meters, vehicles = st.sampled_from(METERS), st.sampled_from(VEHICLES)
@@ -24,7 +25,7 @@ def at(moment: Moment | None):
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Ingest, duplicates, late rows, mappings, refreshes and columnstore, with a look at some answers in between."""
+    """Ingest, duplicates, late rows, voids, deletions, mappings, refreshes, columnstore, and a look at some answers."""
 
     def __init__(self, new_engine: NewEngine) -> None:
         super().__init__()
@@ -50,6 +51,20 @@ class Interleavings(RuleBasedStateMachine):
     @rule(meter=meters, vehicle=vehicles, start=edges, end=edges)
     def unmap(self, meter: str, vehicle: str, start: Moment | None, end: Moment | None) -> None:
         self.engine.unmap(meter, vehicle, at(start), at(end))
+
+    @rule(
+        device=st.one_of(st.tuples(st.just(MeterReading), meters), st.tuples(st.just(VehicleReading), vehicles)),
+        start=moments(),
+        hours=st.sampled_from([0, 1, 2, 30]),
+    )
+    def void(self, device: tuple[type[Reading], str], start: Moment, hours: int) -> None:
+        begin = start.at(utc_now())
+        self.engine.void(*device, begin, begin + timedelta(hours=hours))
+
+    @precondition(lambda self: self.engine.model.readings())
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        self.engine.delete([self._known(data)])
 
     @rule()
     def refresh(self) -> None:
@@ -95,7 +110,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 class ThroughTheEngine(Interleavings):
-    """Nobody writes past the engine: hot status is the history's latest, too."""
+    """Nobody adds to history past the engine: hot status is the history's latest, too."""
 
     @rule(zone=st.sampled_from(ZONES))
     def move_house(self, zone: str) -> None:
@@ -125,11 +140,6 @@ class PastTheEngine(Interleavings):
     def update(self, data: st.DataObject) -> None:
         reading = self._known(data)
         self.engine.update(type(reading)(reading.device, reading.ts, *data.draw(measures_of(reading))))
-
-    @precondition(lambda self: self.engine.model.readings())
-    @rule(data=st.data())
-    def delete(self, data: st.DataObject) -> None:
-        self.engine.delete([self._known(data)])
 
 
 @pytest.mark.parametrize("machine", [ThroughTheEngine, PastTheEngine])

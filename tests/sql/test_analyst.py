@@ -86,7 +86,7 @@ def test_the_engine_cannot_be_changed(analyst):
         "CALL engine.apply_retention()",
         "CREATE TABLE public.mine (a integer)",
         "CREATE TABLE engine.mine (a integer)",
-        "SELECT engine.apply_settings(1, 1, 1, 1, 1, 1, 1, '1 s', 'UTC')",
+        "SELECT engine.apply_settings(1, 1, 1, 1, 1, 1, 1, '1 s', 'UTC', 1)",
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             analyst.execute(statement)
@@ -105,6 +105,7 @@ def test_of_the_engine_an_analyst_may_only_read_what_answers_are_made_of(analyst
         "mapping",
         "meter_state",
         "vehicle_state",
+        "implausible_reading",
         *(
             f"{stream}_{source}"
             for stream in ("meter", "vehicle")

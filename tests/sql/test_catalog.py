@@ -66,6 +66,7 @@ PUBLIC_COLUMNS = {
     "meter_current_status": "meter_id kwh_consumed_ac voltage last_reading_at daily_kwh_consumed_ac vehicle_id status",
     "vehicle_current_status": "vehicle_id soc kwh_delivered_dc battery_temp last_reading_at daily_kwh_delivered_dc "
     "meter_id charging_state battery_temp_warning battery_temp_critical",
+    "voided_reading": "stream device_id ts kwh voltage soc battery_temp ingested_at voided_at voided_by",
     "device_mapping": "meter_id vehicle_id valid_from valid_to",
 }
 

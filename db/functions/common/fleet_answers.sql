@@ -67,7 +67,7 @@ CREATE OR REPLACE FUNCTION public.fleet_efficiency(p_hours integer DEFAULT 24, p
 RETURNS TABLE (
     total_vehicles bigint, avg_efficiency_ratio numeric, vehicles_with_warnings bigint, vehicles_critical bigint,
     total_kwh_consumed_ac numeric, total_kwh_delivered_dc numeric, total_energy_loss numeric, period_start timestamptz,
-    period_end timestamptz
+    period_end timestamptz, warning text
 ) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_start timestamptz := engine.period_start(p_hours, p_period_end);
@@ -84,12 +84,12 @@ BEGIN
             count(*) FILTER (WHERE v.ratio < s.efficiency_critical),
             coalesce(sum(v.ac), 0), coalesce(sum(v.dc), 0),
             coalesce(sum(v.ac - v.dc) FILTER (WHERE v.ac > 0), 0),
-            v_start, p_period_end
+            v_start, p_period_end, engine.implausible_warning(v_start, p_period_end, NULL, NULL)
         FROM engine.settings AS s LEFT JOIN vehicle AS v ON true
         GROUP BY s.id;
 END
 $$;
-COMMENT ON FUNCTION public.fleet_efficiency(integer, timestamptz) IS 'Energy (kWh) and efficiency of the fleet over the hours before period_end (start included, end excluded); ratio and loss over vehicles with readings and AC energy, the totals over all that was received';
+COMMENT ON FUNCTION public.fleet_efficiency(integer, timestamptz) IS 'Energy (kWh) and efficiency of the fleet over the hours before period_end (start included, end excluded); ratio and loss over vehicles with readings and AC energy, the totals over all that was received; the warning names implausible readings';
 
 CREATE OR REPLACE FUNCTION public.fleet_trend(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (hour timestamptz, kwh_consumed_ac numeric, kwh_delivered_dc numeric)

@@ -19,24 +19,29 @@ COMMENT ON FUNCTION engine.open_staging() IS 'Creates the session''s staging tab
 
 -- A reading is known by (device, ts) and the first value stands. History is written in key order, meters before vehicles,
 -- hot status after it and by one writer at a time: concurrent writers wait for each other, never in a ring.
-CREATE OR REPLACE FUNCTION engine.ingest_staged(OUT duplicates integer[], OUT expired integer[])
+CREATE OR REPLACE FUNCTION engine.ingest_staged(OUT duplicates integer[], OUT expired integer[], OUT conflicts integer[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_readings bigint; v_has_meters boolean; v_has_vehicles boolean;
+    v_readings bigint; v_has_meters boolean; v_has_vehicles boolean; v_most_energy bigint;
+    v_max_kw numeric := (SELECT s.max_plausible_kw FROM engine.settings AS s);
+    v_known record;
 BEGIN
     PERFORM engine.skip_invalidation_log();
     PERFORM engine.lock_horizon('meter');
     expired := engine.remove_expired();
     duplicates := '{}';
-    SELECT count(*), coalesce(bool_or(NOT s.is_vehicle), false), coalesce(bool_or(s.is_vehicle), false)
-    INTO v_readings, v_has_meters, v_has_vehicles
+    conflicts := '{}';
+    SELECT count(*), coalesce(bool_or(NOT s.is_vehicle), false), coalesce(bool_or(s.is_vehicle), false), coalesce(max(s.energy_e4), 0)
+    INTO v_readings, v_has_meters, v_has_vehicles, v_most_energy
     FROM pg_temp.staged AS s;
 
     IF v_has_meters THEN
-        duplicates := engine.store_meter_readings();
+        SELECT * INTO duplicates, conflicts FROM engine.store_meter_readings();
     END IF;
     IF v_has_vehicles THEN
-        duplicates := duplicates || engine.store_vehicle_readings();
+        v_known := engine.store_vehicle_readings();
+        duplicates := duplicates || v_known.duplicates;
+        conflicts := conflicts || v_known.conflicts;
     END IF;
     PERFORM engine.lock_status();
     -- A few devices are looked up by index, with a plan made once for a connection. For many, one pass over the fleet may be
@@ -47,6 +52,9 @@ BEGIN
     ELSE
         PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
     END IF;
+    IF v_most_energy * 0.36 > v_max_kw THEN
+        PERFORM engine.mark_implausible_meters(v_max_kw), engine.mark_implausible_vehicles(v_max_kw);
+    END IF;
     IF v_has_meters THEN
         PERFORM engine.update_meter_state();
     END IF;
@@ -55,7 +63,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION engine.ingest_staged() IS 'Stores the session''s staged readings in history, hot status and daily totals; returns the ordinals of those stored before (duplicates) and of those older than the kept history (expired, not stored)';
+COMMENT ON FUNCTION engine.ingest_staged() IS 'Stores the session''s staged readings in history, hot status and daily totals; returns the ordinals of those stored before (duplicates), of those among them whose values differ from what is stored (conflicts), and of those older than the kept history (expired, not stored)';
 
 CREATE OR REPLACE FUNCTION engine.remove_expired() RETURNS integer[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

@@ -50,18 +50,14 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE p_wanted - p_day WHEN 0 THEN p_day_kwh WHEN 1 THEN p_next_day_kwh ELSE 0 END;
 COMMENT ON FUNCTION engine.day_total(date, date, numeric, numeric) IS 'Energy in kWh of the day wanted, from a pair of totals: that of a day and that of the day after it';
 
--- After writes past the engine, which hot status does not see, and in another time zone it is made anew from history.
+-- After an INSERT or UPDATE past the engine, which hot status does not see, and in another time zone it is made anew from history.
 -- Writers hold their share of the horizon lock from before they read the time zone until they commit: none can add to a
 -- total that is being recounted.
 CREATE OR REPLACE FUNCTION engine.rebuild_daily_totals() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    v_days record;
 BEGIN
     PERFORM engine.stop_writers();
-    v_days := engine.fleet_days(clock_timestamp());
-    PERFORM engine.rebuild_meter_status(v_days.today, v_days.today_from, v_days.tomorrow_from, v_days.tomorrow_to);
-    PERFORM engine.rebuild_vehicle_status(v_days.today, v_days.today_from, v_days.tomorrow_from, v_days.tomorrow_to);
+    PERFORM engine.recount_meter_status(NULL), engine.recount_vehicle_status(NULL);
 END
 $$;
-COMMENT ON FUNCTION engine.rebuild_daily_totals() IS 'Recounts the current day''s totals of every device from history, in the fleet''s time zone, and takes the latest reading of those that reported today from there; for use after writes past the engine; ingest waits meanwhile';
+COMMENT ON FUNCTION engine.rebuild_daily_totals() IS 'Recounts the current day''s totals of every device from history, in the fleet''s time zone, and takes the latest reading of those that reported today from there; for use after an INSERT or UPDATE past the engine; ingest waits meanwhile';

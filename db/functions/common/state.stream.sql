@@ -38,15 +38,12 @@ END
 $$;
 COMMENT ON FUNCTION engine.update_{stream}_state() IS 'Moves {stream} status forward and adds to its daily totals from the readings in the staging table, each of which must be new';
 
-CREATE OR REPLACE FUNCTION engine.rebuild_{stream}_status(
-    p_today date, p_today_from timestamptz, p_tomorrow_from timestamptz, p_tomorrow_to timestamptz
-) RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+-- Whoever calls it holds engine.lock_status() or has stopped the writers: what is being stored is added afterwards.
+CREATE OR REPLACE FUNCTION engine.recount_{stream}_status(p_device_ids text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
-    v_devices text[] := ARRAY(
-        SELECT h.{device} FROM public.{stream}_telemetry_history AS h WHERE h.ts >= p_today_from
-        UNION
-        SELECT s.{device} FROM engine.{stream}_state AS s WHERE s.last_reading_at >= p_today_from
-    );
+    v_days record := engine.fleet_days(clock_timestamp());
+    v_devices text[] := coalesce(p_device_ids, engine.{stream}s_to_recount(v_days.today_from));
 BEGIN
     DELETE FROM engine.{stream}_state AS s WHERE s.{device} = ANY (v_devices);
     INSERT INTO engine.{stream}_state (
@@ -69,17 +66,39 @@ BEGIN
     ) AS p ON true  -- vehicles only
     ;
     UPDATE engine.{stream}_state AS s
-    SET day = p_today, day_kwh = coalesce(t.day_kwh, 0), next_day_kwh = coalesce(t.next_day_kwh, 0)
+    SET day = v_days.today, day_kwh = coalesce(t.day_kwh, 0), next_day_kwh = coalesce(t.next_day_kwh, 0)
     FROM engine.{stream}_state AS o
     LEFT JOIN (
         SELECT h.{device},
-            sum(h.{energy}) FILTER (WHERE h.ts < p_tomorrow_from) AS day_kwh,
-            sum(h.{energy}) FILTER (WHERE h.ts >= p_tomorrow_from) AS next_day_kwh
+            sum(h.{energy}) FILTER (WHERE h.ts < v_days.tomorrow_from) AS day_kwh,
+            sum(h.{energy}) FILTER (WHERE h.ts >= v_days.tomorrow_from) AS next_day_kwh
         FROM public.{stream}_telemetry_history AS h
-        WHERE h.ts >= p_today_from AND h.ts < p_tomorrow_to
+        WHERE h.ts >= v_days.today_from AND h.ts < v_days.tomorrow_to AND (p_device_ids IS NULL OR h.{device} = ANY (p_device_ids))
         GROUP BY h.{device}
     ) AS t ON t.{device} = o.{device}
-    WHERE o.{device} = s.{device};
+    WHERE o.{device} = s.{device} AND (p_device_ids IS NULL OR s.{device} = ANY (p_device_ids));
+    PERFORM engine.forget_implausible_{stream}s(p_device_ids);
 END
 $$;
-COMMENT ON FUNCTION engine.rebuild_{stream}_status(date, timestamptz, timestamptz, timestamptz) IS 'Takes the latest reading of every {stream} that has one today, or seems to, from history, and counts the daily totals of all anew, for today and the day after it';
+COMMENT ON FUNCTION engine.recount_{stream}_status(text[]) IS 'Takes the latest reading of some {stream}s from history and counts their daily totals anew, for today and the day after it; null: of all, the latest reading of those alone whose status may differ from history; forgets what was marked of readings that are gone';
+
+CREATE OR REPLACE FUNCTION engine.{stream}s_to_recount(p_today_from timestamptz) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    v_history_from timestamptz := (engine.horizon_of('{stream}')).history_from;
+BEGIN
+    RETURN ARRAY(
+        SELECT h.{device} FROM public.{stream}_telemetry_history AS h WHERE h.ts >= p_today_from
+        UNION
+        SELECT s.{device} FROM engine.{stream}_state AS s
+        WHERE s.last_reading_at >= p_today_from
+            OR s.last_reading_at >= v_history_from AND NOT EXISTS (
+                SELECT FROM public.{stream}_telemetry_history AS h WHERE h.{device} = s.{device} AND h.ts = s.last_reading_at
+            )
+            OR s.previous_reading_at >= v_history_from AND NOT EXISTS (  -- vehicles only
+                SELECT FROM public.{stream}_telemetry_history AS h WHERE h.{device} = s.{device} AND h.ts = s.previous_reading_at  -- vehicles only
+            )  -- vehicles only
+    );
+END
+$$;
+COMMENT ON FUNCTION engine.{stream}s_to_recount(timestamptz) IS 'Ids of the {stream}s that have a reading since then, or seem to, and of those whose latest reading is no longer in history though history reaches back that far';

@@ -49,7 +49,8 @@ BEGIN
     v_ratio := engine.efficiency_ratio(v_ac.kwh, v_dc.kwh);
     RETURN QUERY SELECT
         p_vehicle_id, v_start, p_period_end, v_ac.kwh, v_dc.kwh, v_ratio, engine.efficiency_status(v_ratio, v_settings),
-        round(v_dc.sum_temp / v_dc.readings, 4), v_dc.max_temp, v_dc.min_temp, v_dc.readings, v_ac.meter_id, engine.efficiency_warning(v_ratio, v_settings),
+        round(v_dc.sum_temp / v_dc.readings, 4), v_dc.max_temp, v_dc.min_temp, v_dc.readings, v_ac.meter_id,
+        nullif(concat_ws('. ', engine.efficiency_warning(v_ratio, v_settings), engine.implausible_warning(v_start, p_period_end, p_vehicle_id, p_meter_id)), ''),
         jsonb_build_object(
             'meter', round(coalesce(v_ac.readings, 0) / v_ac.mapped_minutes, 4),
             'vehicle', round(v_dc.readings / (60.0 * p_hours), 4)

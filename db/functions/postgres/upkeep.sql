@@ -42,6 +42,7 @@ BEGIN
     PERFORM engine.await_writers();
     COMMIT;
     PERFORM engine.delete_expired_meter_rows(), engine.delete_expired_vehicle_rows();
+    PERFORM engine.forget_doubtful_readings('meter'), engine.forget_doubtful_readings('vehicle');
     COMMIT;
     PERFORM pg_advisory_unlock('engine.retention'::regclass::oid::integer, 0);
 END

@@ -200,7 +200,7 @@ BEGIN
             RAISE WARNING '% history before % is kept: the rollups do not hold all of it yet', v_stream, v_cut;
         END IF;
         COMMIT;
-        PERFORM engine.drop_old_rollups(v_stream);
+        PERFORM engine.drop_old_rollups(v_stream), engine.forget_doubtful_readings(v_stream);
         COMMIT;
     END LOOP;
     PERFORM pg_advisory_unlock('engine.retention'::regclass::oid::integer, 0);

@@ -1,0 +1,42 @@
+-- Implausible readings: stored like any other, and marked, so that answers can name them.
+
+-- A reading is judged once, when it comes, by the reading before it. Clocks of devices are no finer than a second, so no
+-- interval counts as shorter: then a reading with no more energy than the limit yields in a second is plausible whatever
+-- came before it. Ten-thousandths of a kWh times 0.36 are kW over a second.
+CREATE OR REPLACE FUNCTION engine.mark_implausible_{stream}s(p_max_kw numeric) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO engine.implausible_reading AS i (stream, device_id, ts, kwh, kw)
+    SELECT '{stream}', j.device_id, j.ts, j.energy_e4 * 0.0001, round(j.energy_e4 * 0.36 / j.seconds, 4)
+    FROM (
+        SELECT s.device_id, s.ts, s.energy_e4, greatest(1, coalesce(extract(epoch FROM s.ts - CASE
+            WHEN o.last_reading_at < s.ts THEN greatest(o.last_reading_at, s.previous_ts)
+            WHEN o.last_reading_at > s.ts THEN (
+                -- The first reading of a device counts as one of a minute: up to what the limit yields in that, only a
+                -- reading within the minute before matters.
+                SELECT max(h.ts) FROM public.{stream}_telemetry_history AS h
+                WHERE h.{device} = s.device_id AND h.ts < s.ts
+                    AND h.ts >= CASE WHEN s.energy_e4 * 0.36 > p_max_kw * 60 THEN '-infinity' ELSE s.ts - interval '1 minute' END
+            )
+            ELSE s.previous_ts
+        END), 60)) AS seconds
+        FROM (
+            SELECT r.device_id, r.ts, r.energy_e4, lag(r.ts) OVER (PARTITION BY r.device_id ORDER BY r.ts) AS previous_ts
+            FROM pg_temp.staged AS r WHERE r.is_vehicle = {is_vehicle}
+        ) AS s
+        LEFT JOIN engine.{stream}_state AS o ON o.{device} = s.device_id
+        WHERE s.energy_e4 * 0.36 > p_max_kw
+    ) AS j
+    WHERE j.energy_e4 * 0.36 > p_max_kw * j.seconds
+    ON CONFLICT (stream, device_id, ts) DO UPDATE SET kwh = excluded.kwh, kw = excluded.kw;
+END
+$$;
+COMMENT ON FUNCTION engine.mark_implausible_{stream}s(numeric) IS 'Marks the staged {stream} readings, which are in history and not in status yet, whose mean power since the reading before (of a first one, over a minute) is above a limit in kW';
+
+CREATE OR REPLACE FUNCTION engine.forget_implausible_{stream}s(p_device_ids text[]) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM engine.implausible_reading AS i
+    WHERE i.stream = '{stream}' AND (p_device_ids IS NULL OR i.device_id = ANY (p_device_ids)) AND i.ts >= (engine.horizon_of('{stream}')).history_from
+        AND NOT EXISTS (SELECT FROM public.{stream}_telemetry_history AS h WHERE h.{device} = i.device_id AND h.ts = i.ts)
+$$;
+COMMENT ON FUNCTION engine.forget_implausible_{stream}s(text[]) IS 'Forgets the marks of some {stream}s'' readings (null: of all) that are no longer in history though history reaches back that far';
