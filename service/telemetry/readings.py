@@ -212,6 +212,8 @@ def _convert(item: Any, kind: Any) -> Reading:
 
 def _tag(kind: type[Struct]) -> str:
     return str(kind.__struct_config__.tag)
+
+
 def guess_label(body: bytes, kind: Any) -> str:
     """Return the label of the refused reading in `body`, as far as it can be told."""
     try:

@@ -113,7 +113,7 @@ class Ingest:
             self._note(label(reading), refusal)
             raise refusal
         (self.metrics.duplicate if outcome.duplicate else self.metrics.accepted).add()
-        kind = "vehicle" if reading.is_vehicle else "meter"
+        kind: Literal["meter", "vehicle"] = "vehicle" if reading.is_vehicle else "meter"
         return Accepted(True, kind, reading.device_id, outcome.duplicate, outcome.conflict)
 
     def _note(self, device: str, error: InvalidRequestError) -> None:
