@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,21 @@ def jobs() -> None:
 
 
 @click.command()
+@clear_errors()
+def doctor() -> None:
+    """Say what is wrong with the database and its server, and what to do; exit with status 1 when something is."""
+    from service.operations.doctor import as_text as findings_as_text
+    from service.operations.doctor import examine
+
+    settings = start()
+    with open_database(settings) as database:
+        log.info("%s", database.reason)
+        findings = examine(database.url, None if settings.given_database_url() else settings.data_dir)
+    click.echo(findings_as_text(findings))
+    sys.exit(any(finding.is_wrong for finding in findings))
+
+
+@click.command()
 @click.argument("file", type=_FILE)
 @clear_errors()
 def backup(file: Path) -> None:
@@ -111,4 +127,4 @@ def as_text(plan: RollbackPlan) -> str:
     return f"Rolling back undoes {undone} and loses:\n{as_table(('relation', 'rows', 'from'), rows)}"
 
 
-COMMANDS = (retention, retention_set, columnstore_set, jobs, backup, restore)
+COMMANDS = (retention, retention_set, columnstore_set, jobs, doctor, backup, restore)
