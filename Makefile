@@ -107,6 +107,10 @@ columnstore-set: install ## move history to the columnstore after a time: AFTER=
 jobs: install ## show every job with its last run, next run and failures
 	@$(ENGINE) jobs
 
+.PHONY: doctor
+doctor: install ## say what is wrong with the database and its server, and what to do
+	@$(ENGINE) doctor
+
 .PHONY: backup
 backup: install ## write the database to a file, while the service runs: FILE=engine.backup
 	@test -n '$(FILE)' || { echo "Error: FILE=engine.backup is needed: the file to write" >&2; exit 1; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,21 @@ def jobs() -> None:
 
 
 @click.command()
+@clear_errors()
+def doctor() -> None:
+    """Say what is wrong with the database and its server, and what to do; exit with status 1 when something is."""
+    from service.operations.doctor import as_text as findings_as_text
+    from service.operations.doctor import examine
+
+    settings = start()
+    with open_database(settings) as database:
+        log.info("%s", database.reason)
+        findings = examine(database.url, None if settings.given_database_url() else settings.data_dir)
+    click.echo(findings_as_text(findings))
+    sys.exit(any(finding.is_wrong for finding in findings))
+
+
+@click.command()
 @click.argument("file", type=_FILE)
 @clear_errors()
 def backup(file: Path) -> None:
@@ -131,4 +147,4 @@ def void(kind: Literal["meter", "vehicle"], device_id: str, start: str, end: str
         click.echo(void_readings(url, kind, device_id, start, end, dry_run=dry_run))
 
 
-COMMANDS = (retention, retention_set, columnstore_set, jobs, backup, restore, void)
+COMMANDS = (retention, retention_set, columnstore_set, jobs, doctor, backup, restore, void)

@@ -45,7 +45,8 @@ def _backend(url: str, options: str) -> Iterator[PostgresqlPsycopgBackend]:
         hostname=None,
         port=None,
         database=parameters.pop("dbname", None),
-        args=parameters | {"options": options, "schema": "migration, public"},
+        # A host of several that neither answers nor hangs up is passed over.
+        args={"connect_timeout": 10} | parameters | {"options": options, "schema": "migration, public"},
     )
     backend = PostgresqlPsycopgBackend(address, "applied")
     backend.init_database()
