@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 MAX_WAITING = 500
 _FLUSH_SECONDS = 5.0
+_STOP_SECONDS = 1.0  # a database that is away must not hold up the end of the service
 _ANY_DEVICE = "any"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\S+")
 
@@ -86,8 +87,8 @@ class Refusals:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            with contextlib.suppress(UnavailableError):
-                await self.flush()
+            with contextlib.suppress(UnavailableError, TimeoutError):
+                await asyncio.wait_for(self.flush(), _STOP_SECONDS)
 
     async def _work(self) -> None:
         while True:
@@ -146,7 +147,8 @@ def refusals_router(pool: ReadPool, refusals: Refusals) -> Router:
         summary="The latest refused readings by device and reason; those of other processes come within seconds",
     )
     async def latest(limit: Limit = 100) -> RefusalList:
-        await refusals.flush()
+        with contextlib.suppress(UnavailableError):  # what waits is told later
+            await refusals.flush()
         return RefusalList(await pool.rows(Refusal, "SELECT * FROM engine.refusals(%s)", limit))
 
     return Router("/v1/telemetry", route_handlers=[latest], tags=["Telemetry"], **needs(Scope.READ))
