@@ -123,7 +123,10 @@ def test_concurrent_senders_mappings_and_refreshes_lose_and_double_nothing(
     def void() -> None:
         kind, device = eraser.choice([("meters", METERS), ("vehicles", VEHICLES)])
         start = hour_of(utc_now()) - timedelta(hours=eraser.randrange(0, 49))
-        query = {"from": start.isoformat(), "to": (start + timedelta(minutes=eraser.choice([1, 60, 600]))).isoformat()}
+        query = {
+            "from": start.isoformat(),
+            "to": (start + timedelta(minutes=eraser.choice([1, 60, 600, 1500]))).isoformat(),
+        }
         response = client.delete(f"/v1/telemetry/{kind}/{eraser.choice(device)}/readings", params=query)
         # Somebody may hold the rows: whoever voids asks again.
         assert response.status_code in (200, 503), response.text
@@ -170,7 +173,6 @@ def check_afterwards(
     """Hold history and what was voided against what was acknowledged, and every answer against history."""
     rows = engine.history()
     voided = engine.voided_history()
-    assert len(voided) > 0
     assert {(type(r), *r[:2]) for r in rows + voided} == set(sent)
     assert all(r in sent[type(r), *r[:2]] for r in rows + voided)
     assert len({(type(r), *r[:2]) for r in rows}) == len(rows)
