@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 MAX_WAITING = 500
 _FLUSH_SECONDS = 5.0
+_STOP_SECONDS = 1.0  # a database that is away must not hold up the end of the service
 _ANY_DEVICE = "any"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\S+")
 
@@ -86,8 +87,8 @@ class Refusals:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            with contextlib.suppress(UnavailableError):
-                await self.flush()
+            with contextlib.suppress(UnavailableError, TimeoutError):
+                await asyncio.wait_for(self.flush(), _STOP_SECONDS)
 
     async def _work(self) -> None:
         while True:
@@ -128,10 +129,19 @@ class Refusal(Struct, frozen=True, rename="camel"):
     last_at: Annotated[datetime, Meta(description="When the latest of them was refused")]
 
 
+class Clock(Struct, frozen=True, rename="camel"):
+    """A device whose readings come late or early by a steady amount: its clock is wrong."""
+
+    device: Annotated[str, Meta(description="meter: or vehicle: and its id")]
+    seconds_behind: Annotated[float, Meta(description="By how much its readings come late; negative: early")]
+    readings: Annotated[int, Meta(description="Number of its newest readings that tell so, 10 at most")]
+
+
 class RefusalList(Struct, frozen=True):
-    """The latest refused readings."""
+    """The latest refused readings, and devices whose clock is wrong."""
 
     refusals: Annotated[list[Refusal], Meta(description="By device and reason, those refused last first")]
+    clocks: Annotated[list[Clock], Meta(description="Devices whose clock is wrong, the worst first")]
 
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="Devices and reasons at most")]
@@ -143,10 +153,14 @@ def refusals_router(pool: ReadPool, refusals: Refusals) -> Router:
     @get(
         "/refusals",
         operation_class=documented(400, 503),
-        summary="The latest refused readings by device and reason; those of other processes come within seconds",
+        summary="The latest refused readings by device and reason (within seconds), and devices whose clock is wrong",
     )
     async def latest(limit: Limit = 100) -> RefusalList:
-        await refusals.flush()
-        return RefusalList(await pool.rows(Refusal, "SELECT * FROM engine.refusals(%s)", limit))
+        with contextlib.suppress(UnavailableError):  # what waits is told later
+            await refusals.flush()
+        return RefusalList(
+            await pool.rows(Refusal, "SELECT * FROM engine.refusals(%s)", limit),
+            await pool.rows(Clock, "SELECT * FROM engine.wrong_clocks(%s)", limit),
+        )
 
     return Router("/v1/telemetry", route_handlers=[latest], tags=["Telemetry"], **needs(Scope.READ))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fix_service import ago, meter_reading, now, rfc3339, vehicle_reading, wait_until, without
+from fix_service import ago, meter_reading, now, rfc3339, send, vehicle_reading, wait_until, without
 
 from service.database.pool import ReadPool
 from service.telemetry.refusals import MAX_WAITING, Refusals
@@ -18,7 +18,7 @@ def told(client) -> dict[tuple[str, str], int]:
 
 
 def test_refused_readings_are_counted_by_device_and_reason(client):
-    assert client.get(PATH).json() == {"refusals": []}
+    assert client.get(PATH).json() == {"refusals": [], "clocks": []}
     before = rfc3339(now())
     for _ in range(3):
         client.post("/v1/telemetry", json=vehicle_reading(soc=65535))
@@ -76,6 +76,31 @@ def test_the_latest_thousand_stay_and_the_latest_come_first(client, connection):
     assert {r["device"].partition("-")[0] for r in refusals} == {"vehicle:V2"}
     assert len(refusals) == 400
     assert client.get(PATH, params={"limit": 1001}).status_code == 400
+
+
+def test_a_clock_that_is_wrong_is_told_by_how_much(client):
+    def report(make, **fields: object) -> None:
+        for back in range(6):
+            seconds = fields["behind"] + 60 * back
+            reading = make(**{k: v for k, v in fields.items() if k != "behind"}, timestamp=ago(seconds=seconds))
+            assert client.post("/v1/telemetry", json=reading).status_code == 201
+
+    # Six readings of the last minutes are sent one after the other: as a device with a right clock would send them late.
+    report(meter_reading, meterId="SENDS-AT-ONCE", behind=0)
+    report(meter_reading, meterId="SENDS-OLD-ONES", behind=3600)
+    assert client.get(PATH).json()["clocks"] == []
+    for n in range(6):
+        send(
+            client,
+            meter_reading(meterId="SLOW", timestamp=ago(hours=2, milliseconds=-n)),
+            vehicle_reading(vehicleId="FAST", timestamp=ago(seconds=-270, milliseconds=-n)),
+            vehicle_reading(vehicleId="RIGHT", timestamp=ago(seconds=1, milliseconds=-n)),
+        )
+    send(client, *(meter_reading(meterId="NEW", timestamp=ago(hours=2, milliseconds=-n)) for n in range(4)))
+    slow, fast = client.get(PATH).json()["clocks"]
+    assert (slow["device"], fast["device"], slow["readings"]) == ("meter:SLOW", "vehicle:FAST", 6)
+    assert abs(slow["secondsBehind"] - 7200) <= 2
+    assert abs(fast["secondsBehind"] + 270) <= 2
 
 
 @pytest.mark.edition("postgres", reason="it is about the service's memory")

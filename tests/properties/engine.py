@@ -386,15 +386,19 @@ class Engine:
         )
         return [MeterReading(*row) for row in meters] + [VehicleReading(*row) for row in vehicles]
 
+    def voided_history(self) -> list[Reading]:
+        """Return every voided reading."""
+        query = "SELECT device_id, ts, kwh, {} FROM voided_reading WHERE stream = '{}'"
+        meters = self._rows(query.format("voltage", "meter"))
+        vehicles = self._rows(query.format("soc, battery_temp", "vehicle"))
+        return [MeterReading(*row) for row in meters] + [VehicleReading(*row) for row in vehicles]
+
     def check_history(self) -> None:
         """Hold every row of history, and every voided one, against the model."""
         assert self.history() == self.model.readings()
-        for kind, stream, measures in (
-            (MeterReading, "meter", "voltage"),
-            (VehicleReading, "vehicle", "soc, battery_temp"),
-        ):
-            rows = self._rows(f"SELECT device_id, ts, kwh, {measures} FROM voided_reading WHERE stream = '{stream}'")
-            assert sorted(rows) == sorted(reading for of_kind, reading in self.voided if of_kind is kind)
+        for kind in (MeterReading, VehicleReading):
+            found = [reading for reading in self.voided_history() if isinstance(reading, kind)]
+            assert sorted(found) == sorted(reading for of_kind, reading in self.voided if of_kind is kind)
 
     def check_rollups(self) -> None:
         """Hold the rollups against the model; true right after a refresh."""

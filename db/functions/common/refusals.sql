@@ -22,3 +22,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT * FROM engine.refusal AS r ORDER BY r.last_at DESC, r.device, r.reason LIMIT p_limit
 $$;
 COMMENT ON FUNCTION engine.refusals(bigint) IS 'So many devices and reasons of refused readings, those refused last first';
+
+CREATE OR REPLACE FUNCTION engine.wrong_clocks(p_limit bigint) RETURNS TABLE (device text, seconds_behind double precision, readings bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.* FROM (SELECT m.* FROM engine.meter_clocks() AS m UNION ALL SELECT v.* FROM engine.vehicle_clocks() AS v) AS c
+    ORDER BY abs(c.seconds_behind) DESC, c.device LIMIT p_limit
+$$;
+COMMENT ON FUNCTION engine.wrong_clocks(bigint) IS 'So many devices whose readings come late or early by a steady amount (seconds behind), the worst first';
