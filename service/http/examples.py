@@ -16,6 +16,7 @@ _VALUES: dict[str, Any] = {
     "success": 2,
     "failed": 0,
     "duplicates": 0,
+    "conflicts": 0,
     "errors": [],
     "voltage": 240.5,
     "soc": 75.5,
@@ -67,7 +68,13 @@ _DETAILS = {
     503: ("the database is not reachable", None),
 }
 
-REFUSED_BATCH = {"success": 0, "failed": 1, "duplicates": 0, "errors": ["readings[0] vehicle:V1: soc must be <= 100"]}
+REFUSED_BATCH = {
+    "success": 0,
+    "failed": 1,
+    "duplicates": 0,
+    "conflicts": 0,
+    "errors": ["readings[0] vehicle:V1: soc must be <= 100"],
+}
 """A batch of which no reading is stored."""
 
 

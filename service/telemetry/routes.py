@@ -106,8 +106,9 @@ class Ingest:
             raise ForbiddenError(f"{field} {_NOT_COVERED}")
         (outcome,) = await self.writer.write([reading])
         if outcome.expired:
-            self.refusals.note(label(reading), "timestamp", f"timestamp {_TOO_OLD}")
-            raise InvalidRequestError((await self._too_old())[reading.is_vehicle], "timestamp")
+            refusal = InvalidRequestError((await self._too_old())[reading.is_vehicle], "timestamp")
+            self._note(label(reading), refusal)
+            raise refusal
         if outcome.rejected:
             refusal = InvalidRequestError(outcome.rejected)
             self._note(label(reading), refusal)

@@ -84,7 +84,7 @@ def test_the_status_of_a_device_follows_and_ends_with_its_last_reading(charged):
         ({"from": "yesterday", "to": at(4)}, "from", "must be an RFC 3339 time"),
         ({"from": at(4).rstrip("Z"), "to": at(5)}, "from", "must have an offset"),
         ({"from": at(1), "to": at(4), "dryRun": "perhaps"}, "dryRun", "must be true or false"),
-        ({"from": at(1), "to": at(4), "dryrun": "true"}, "dryrun", "is no parameter"),
+        ({"from": at(1), "to": at(4), "dryrun": "true"}, "dryrun", "is not known here"),
     ],
 )
 def test_a_period_is_told_in_full_or_nothing_is_voided(charged, query, field, reason):

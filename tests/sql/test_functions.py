@@ -82,6 +82,7 @@ def test_fleet_efficiency_answers_with_one_row(analyst):
         "total_energy_loss": Decimal(2),
         "period_start": moment(0),
         "period_end": moment(24),
+        "warning": None,
     }
 
 
