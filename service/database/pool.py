@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 _CONNECT_SECONDS = 5
 _CHECK_SECONDS = 1.0
+_ASK_AGAIN_SECONDS = 0.5
 # The service acts as a role that cannot change the schema (db/functions/roles.sql), whoever it connects as.
 SERVICE_ROLE = "ev_engine"
 
@@ -144,15 +145,31 @@ class ReadPool:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_seconds
         try:
-            async with (
-                self._pool.connection() as connection,
-                cut_after(connection, deadline - loop.time()),
-                connection.cursor(row_factory=class_row(kind)) as cursor,
-            ):
-                await cursor.execute(query, arguments)
-                return await cursor.fetchall()
+            connection = await self._take(deadline)
+            try:
+                async with (
+                    cut_after(connection, deadline - loop.time()),
+                    connection.cursor(row_factory=class_row(kind)) as cursor,
+                ):
+                    await cursor.execute(query, arguments)
+                    return await cursor.fetchall()
+            finally:
+                await self._pool.putconn(connection)
         except (psycopg.Error, PoolTimeout, OSError) as error:
             raise of_question(error) from error
+
+    async def _take(self, deadline: float) -> AsyncConnection:
+        """Return a connection of the pool; raise PoolTimeout.
+
+        A pool whose attempts to connect have failed tries again when it is asked again, so this asks every half second.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return await self._pool.getconn(timeout=max(0.0, min(_ASK_AGAIN_SECONDS, deadline - loop.time())))
+            except PoolTimeout:
+                if loop.time() >= deadline:
+                    raise PoolTimeout(f"couldn't get a connection after {self._timeout_seconds:.2f} sec") from None
 
     async def row(self, kind: type[T], query: LiteralString, *arguments: Any) -> T | None:
         """Return the first row of a query as a `kind`, or None; raise what `rows` raises."""
