@@ -90,10 +90,10 @@ def test_ready_means_that_a_reading_is_taken(ready):
 
 
 @pytest.mark.parametrize("lock", ["engine.stop_writers()", "engine.lock_status()"])
-def test_a_lock_that_ingest_waits_for_is_told(client, connection, lock):
+def test_a_lock_that_ingest_waits_for_is_told(ready, connection, lock):
     with connection.transaction():
         connection.execute(f"SELECT {lock}")
-        answer = client.get("/health/ready")
-        assert answer.status_code == 503
-        assert "ingest waits for a lock" in answer.text
-    assert client.get("/health/ready").status_code == 200
+        # What was found out lasts a second.
+        wait_until(lambda: ready.get("/health/ready").status_code == 503)
+        assert "ingest waits for a lock" in ready.get("/health/ready").text
+    wait_until(lambda: ready.get("/health/ready").status_code == 200)

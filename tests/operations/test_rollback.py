@@ -12,7 +12,7 @@ from service.database.migrate import known_migrations, migrate, rollback
 from service.errors import OperationError
 
 ALL = len(known_migrations("postgres"))
-STEPS = range(1, ALL + 1)
+STEPS = (1, ALL // 2, ALL - 2, ALL)
 RELATIONS = r"""
 SELECT c.oid::regclass::text, format('%I.%I', c.relnamespace::regnamespace, c.relname)
 FROM pg_class AS c

@@ -4,19 +4,28 @@
 -- interval counts as shorter: then a reading with no more energy than the limit yields in a second is plausible whatever
 -- came before it. Ten-thousandths of a kWh times 0.36 are kW over a second.
 CREATE OR REPLACE FUNCTION engine.mark_implausible_{stream}s(p_max_kw numeric) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    v_from timestamptz; v_to timestamptz;
 BEGIN
+    -- History is asked for late readings alone, and of a first reading's minute unless the energy is more than the limit yields
+    -- in that. Without any the bounds are null, and history is planned away; a chunk that retention drops is never among them.
+    SELECT
+        greatest((engine.horizon_of('{stream}')).accepted_from, min(s.ts - CASE WHEN s.energy_e4 * 0.36 > p_max_kw * 60 THEN interval '1000 years' ELSE '1 minute' END)),
+        max(s.ts)
+    INTO v_from, v_to
+    FROM pg_temp.staged AS s
+    JOIN engine.{stream}_state AS o ON o.{device} = s.device_id AND o.last_reading_at > s.ts
+    WHERE s.is_vehicle = {is_vehicle} AND s.energy_e4 * 0.36 > p_max_kw
+    HAVING count(*) > 0;
     INSERT INTO engine.implausible_reading AS i (stream, device_id, ts, kwh, kw)
     SELECT '{stream}', j.device_id, j.ts, j.energy_e4 * 0.0001, round(j.energy_e4 * 0.36 / j.seconds, 4)
     FROM (
         SELECT s.device_id, s.ts, s.energy_e4, greatest(1, coalesce(extract(epoch FROM s.ts - CASE
             WHEN o.last_reading_at < s.ts THEN greatest(o.last_reading_at, s.previous_ts)
             WHEN o.last_reading_at > s.ts THEN (
-                -- The first reading of a device counts as one of a minute: up to what the limit yields in that, only a
-                -- reading within the minute before matters.
                 SELECT max(h.ts) FROM public.{stream}_telemetry_history AS h
-                WHERE h.{device} = s.device_id AND h.ts < s.ts
-                    AND h.ts >= CASE WHEN s.energy_e4 * 0.36 > p_max_kw * 60 THEN '-infinity' ELSE s.ts - interval '1 minute' END
+                WHERE h.{device} = s.device_id AND h.ts < s.ts AND h.ts >= v_from AND h.ts < v_to
             )
             ELSE s.previous_ts
         END), 60)) AS seconds
