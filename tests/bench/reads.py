@@ -174,6 +174,7 @@ def _measure_answers(stage: Stage, client: Client, part: str) -> list[Figure]:
     same = fleet_path + _end(now, -1)
     client.get(same)
     figures += _time(client, part, "fleet efficiency, cached", lambda _: same, count, 5)
+    roll_up(stage)
     return figures + measure_panels(stage, part, end)
 
 

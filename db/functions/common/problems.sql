@@ -16,12 +16,12 @@ COMMENT ON FUNCTION engine.refresh_overdue(text) IS 'How long ago a stream''s ro
 
 CREATE OR REPLACE FUNCTION engine.refresh_wanted(OUT wanted boolean, OUT owner name)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT (SELECT bool_or(engine.refresh_overdue(h.stream) > interval '2 minutes') FROM engine.horizon AS h), (
+    SELECT (SELECT bool_or(engine.refresh_overdue(h.stream) > interval '2 minutes') AND engine.refresh_is_scheduled() FROM engine.horizon AS h), (
         SELECT r.rolname FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
         WHERE c.oid = 'public.meter_telemetry_15min'::regclass AND pg_has_role(session_user, r.oid, 'MEMBER')
     )
 $$;
-COMMENT ON FUNCTION engine.refresh_wanted() IS 'Whether the rollups should have been refreshed two minutes ago, and their owner, if whoever logged in may act as that';
+COMMENT ON FUNCTION engine.refresh_wanted() IS 'Whether the rollups should have been refreshed two minutes ago by a job that nobody has stopped, and their owner, if whoever logged in may act as that';
 
 CREATE OR REPLACE FUNCTION engine.correct_daily_totals() RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

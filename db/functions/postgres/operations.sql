@@ -106,3 +106,7 @@ COMMENT ON FUNCTION engine.lock_history_for_backup() IS 'Keeps history from bein
 CREATE OR REPLACE FUNCTION engine.history_start(p_stream text) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT engine.oldest_row(p_stream || '_telemetry_history', NULL) $$;
 COMMENT ON FUNCTION engine.history_start(text) IS 'Time at which a stream''s history begins, to the chunk or day; null without any';
+
+CREATE OR REPLACE FUNCTION engine.refresh_is_scheduled() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT false $$;
+COMMENT ON FUNCTION engine.refresh_is_scheduled() IS 'Whether the rollups are refreshed by a job: an operator may have stopped it';

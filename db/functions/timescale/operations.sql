@@ -166,3 +166,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE c.hypertable_schema = 'public' AND c.hypertable_name = p_stream || '_telemetry_history'
 $$;
 COMMENT ON FUNCTION engine.history_start(text) IS 'Time at which a stream''s history begins, to the chunk or day; null without any';
+
+CREATE OR REPLACE FUNCTION engine.refresh_is_scheduled() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(bool_or(j.scheduled), false) FROM timescaledb_information.jobs AS j WHERE j.proc_schema = 'engine' AND j.proc_name = 'refresh_rollups'
+$$;
+COMMENT ON FUNCTION engine.refresh_is_scheduled() IS 'Whether the rollups are refreshed by a job: an operator may have stopped it';
