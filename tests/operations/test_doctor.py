@@ -14,6 +14,9 @@ from service.database.maintenance import refresh_if_overdue
 from service.database.pool import connect as connect_service
 from service.operations.doctor import examine
 
+# It does not run while a test looks on.
+SCHEDULED = """SELECT alter_job(job_id, scheduled => true, next_start => now() + interval '1 day')
+FROM timescaledb_information.jobs WHERE proc_name = 'refresh_rollups'"""
 LAG = (
     "UPDATE engine.horizon SET rolled_up_before = now() - interval '3 hours', late_before = now() - interval '3 hours'"
 )
@@ -112,6 +115,8 @@ class TestTimescale:
         ingest(connection, meter("M1", now()))
         refresh(connection)
         connection.execute(LAG)
+        assert run(database_url) is False, "an operator has stopped the job"
+        connection.execute(SCHEDULED)
         assert run(database_url) is True
         assert connection.execute(
             "SELECT max(engine.refresh_overdue(stream)) < '2 minutes' FROM engine.horizon"
@@ -122,6 +127,7 @@ class TestTimescale:
         ingest(connection, meter("M1", now()))
         refresh(connection)
         connection.execute(LAG)
+        connection.execute(SCHEDULED)
         other = connect()
         other.execute("SELECT pg_advisory_lock('engine.horizon'::regclass::oid::integer, 1)")
         assert run(database_url) is True
