@@ -53,7 +53,12 @@ BEGIN
         PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
     END IF;
     IF v_most_energy * 0.36 > v_max_kw THEN
-        PERFORM engine.mark_implausible_meters(v_max_kw), engine.mark_implausible_vehicles(v_max_kw);
+        IF v_has_meters THEN
+            PERFORM engine.mark_implausible_meters(v_max_kw);
+        END IF;
+        IF v_has_vehicles THEN
+            PERFORM engine.mark_implausible_vehicles(v_max_kw);
+        END IF;
     END IF;
     IF v_has_meters THEN
         PERFORM engine.update_meter_state();
