@@ -52,8 +52,8 @@ def test_one_mistyped_reading_is_named_wherever_it_counts_and_is_gone_once_voide
         (3600, 1000, None),
         (3600, 1000.0001, 1000),
         (10, 2.8, 1008),
-        (0.001, 0.2777, None),
-        (0.001, 0.2778, 1000),
+        (0.001, 2.7777, None),
+        (0.001, 2.7778, 1000),
     ],
 )
 def test_a_reading_is_implausible_above_the_limit_since_the_one_before(client, connection, seconds, kwh, kw):

@@ -116,7 +116,7 @@ class Model:
         """Return whether the mean power since the reading before (of a first one: over a minute) is too high."""
         before = [ts for ts in self._history(reading) if ts < reading.ts]
         passed = reading.ts - max(before) if before else timedelta(minutes=1)
-        seconds = Fraction(max(passed, timedelta(seconds=1)) // timedelta(microseconds=1), 10**6)
+        seconds = Fraction(max(passed, timedelta(seconds=10)) // timedelta(microseconds=1), 10**6)
         return Fraction(reading.kwh) * 3600 > Fraction(self.rules.max_plausible_kw) * seconds
 
     def overwrite(self, reading: Reading) -> None:

@@ -1,8 +1,8 @@
 -- Implausible readings: stored like any other, and marked, so that answers can name them.
 
--- A reading is judged once, when it comes, by the reading before it. Clocks of devices are no finer than a second, so no
--- interval counts as shorter: then a reading with no more energy than the limit yields in a second is plausible whatever
--- came before it. Ten-thousandths of a kWh times 0.36 are kW over a second.
+-- A reading is judged once, when it comes, by the reading before it. No interval counts as shorter than ten seconds, the
+-- fastest pace of chargers: then a reading with no more energy than the limit yields in that is plausible whatever came
+-- before it, and no batch of common readings is looked at. Ten-thousandths of a kWh times 0.36 are kW over a second.
 CREATE OR REPLACE FUNCTION engine.mark_implausible_{stream}s(p_max_kw numeric) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -12,13 +12,13 @@ BEGIN
     SELECT '{stream}', j.device_id, j.ts, j.energy_e4 * 0.0001, round(j.energy_e4 * 0.36 / j.seconds, 4)
     FROM (
         SELECT s.device_id, s.ts, s.energy_e4,
-            greatest(1, coalesce(extract(epoch FROM s.ts - greatest(nullif(o.last_reading_at, s.ts), s.previous_ts)), 60)) AS seconds
+            greatest(10, coalesce(extract(epoch FROM s.ts - greatest(nullif(o.last_reading_at, s.ts), s.previous_ts)), 60)) AS seconds
         FROM (
             SELECT r.device_id, r.ts, r.energy_e4, lag(r.ts) OVER (PARTITION BY r.device_id ORDER BY r.ts) AS previous_ts
             FROM pg_temp.staged AS r WHERE r.is_vehicle = {is_vehicle}
         ) AS s
         LEFT JOIN engine.{stream}_state AS o ON o.{device} = s.device_id
-        WHERE s.energy_e4 * 0.36 > p_max_kw AND (o.last_reading_at IS NULL OR o.last_reading_at <= s.ts)
+        WHERE s.energy_e4 * 0.36 > p_max_kw * 10 AND (o.last_reading_at IS NULL OR o.last_reading_at <= s.ts)
     ) AS j
     WHERE j.energy_e4 * 0.36 > p_max_kw * j.seconds
     ON CONFLICT (stream, device_id, ts) DO UPDATE SET kwh = excluded.kwh, kw = excluded.kw;
@@ -30,7 +30,7 @@ BEGIN
     INTO v_from, v_to
     FROM pg_temp.staged AS s
     JOIN engine.{stream}_state AS o ON o.{device} = s.device_id AND o.last_reading_at > s.ts
-    WHERE s.is_vehicle = {is_vehicle} AND s.energy_e4 * 0.36 > p_max_kw
+    WHERE s.is_vehicle = {is_vehicle} AND s.energy_e4 * 0.36 > p_max_kw * 10
     HAVING count(*) > 0;
     IF v_to IS NOT NULL THEN
         PERFORM engine.mark_implausible_late_{stream}s(p_max_kw, v_from, v_to);
@@ -44,13 +44,13 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET plan_cache_mode 
     INSERT INTO engine.implausible_reading AS i (stream, device_id, ts, kwh, kw)
     SELECT '{stream}', j.device_id, j.ts, j.energy_e4 * 0.0001, round(j.energy_e4 * 0.36 / j.seconds, 4)
     FROM (
-        SELECT s.device_id, s.ts, s.energy_e4, greatest(1, coalesce(extract(epoch FROM s.ts - (
+        SELECT s.device_id, s.ts, s.energy_e4, greatest(10, coalesce(extract(epoch FROM s.ts - (
             SELECT max(h.ts) FROM public.{stream}_telemetry_history AS h
             WHERE h.{device} = s.device_id AND h.ts < s.ts AND h.ts >= p_from AND h.ts < p_to
         )), 60)) AS seconds
         FROM pg_temp.staged AS s
         JOIN engine.{stream}_state AS o ON o.{device} = s.device_id AND o.last_reading_at > s.ts
-        WHERE s.is_vehicle = {is_vehicle} AND s.energy_e4 * 0.36 > p_max_kw
+        WHERE s.is_vehicle = {is_vehicle} AND s.energy_e4 * 0.36 > p_max_kw * 10
     ) AS j
     WHERE j.energy_e4 * 0.36 > p_max_kw * j.seconds
     ON CONFLICT (stream, device_id, ts) DO UPDATE SET kwh = excluded.kwh, kw = excluded.kw

@@ -52,7 +52,7 @@ BEGIN
     ELSE
         PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
     END IF;
-    IF v_most_energy * 0.36 > v_max_kw THEN
+    IF v_most_energy * 0.036 > v_max_kw THEN
         IF v_has_meters THEN
             PERFORM engine.mark_implausible_meters(v_max_kw);
         END IF;
