@@ -102,8 +102,10 @@ def document_of(app: Litestar, now: datetime | None = None) -> dict[str, Any]:
             content = _json(schema)
             content["application/json"]["examples"] = {name: {"value": value} for name, value in examples.items()}
             call.operation["requestBody"] = {"content": content, "required": call.facts.needs_body}
+        voids = "Void" in call.operation["operationId"]
         for parameter in call.operation.get("parameters", ()):
-            if parameter["in"] == "path" and (example := parameter_example(parameter["name"])) is not None:
+            example = parameter_example(parameter["name"], now)
+            if (parameter["in"] == "path" or voids) and example is not None:
                 parameter["example"] = example
     document["components"]["responses"] = dict(sorted(problems.items()))
     _add_examples(components, now)

@@ -85,8 +85,10 @@ def problem_example(status: int) -> dict[str, Any]:
     return problem | {name: text for name, text in (("detail", detail), ("field", field)) if text is not None}
 
 
-def parameter_example(name: str) -> Any:
-    """Return what a parameter of a path typically holds; None when this is not known."""
+def parameter_example(name: str, now: datetime) -> Any:
+    """Return what a parameter typically holds: an id, or a bound of a period of today; None when this is not known."""
+    if name in ("from", "to"):
+        return in_utc(now.replace(hour=0, minute=0, second=0, microsecond=0) if name == "from" else now)
     return _VALUES.get(name) if name.endswith("Id") else None
 
 

@@ -155,7 +155,7 @@ def refusals_router(pool: ReadPool, refusals: Refusals) -> Router:
         operation_class=documented(400, 503),
         summary="The latest refused readings by device and reason (within seconds), and devices whose clock is wrong",
     )
-    async def latest(limit: Limit = 100) -> RefusalList:
+    async def latest_refusals(limit: Limit = 100) -> RefusalList:
         with contextlib.suppress(UnavailableError):  # what waits is told later
             await refusals.flush()
         return RefusalList(
@@ -163,4 +163,4 @@ def refusals_router(pool: ReadPool, refusals: Refusals) -> Router:
             await pool.rows(Clock, "SELECT * FROM engine.wrong_clocks(%s)", limit),
         )
 
-    return Router("/v1/telemetry", route_handlers=[latest], tags=["Telemetry"], **needs(Scope.READ))
+    return Router("/v1/telemetry", route_handlers=[latest_refusals], tags=["Telemetry"], **needs(Scope.READ))

@@ -32,7 +32,10 @@ CALLS = {
     "healthLive": 200,
     "healthReady": 200,
     "healthScrape": 200,
+    "telemetryLatestRefusals": 200,
     "mappingsUnmapDevice": 204,
+    "telemetryVoidMeterReadings": 200,
+    "telemetryVoidVehicleReadings": 200,
 }
 
 
