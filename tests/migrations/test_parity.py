@@ -24,6 +24,7 @@ EDITION_ONLY = {
     "hypertable_of": "timescale",
     "chunks_of": "timescale",
     "drop_old_rollups": "timescale",
+    "rollups_of": "timescale",
     # Plain tables need triggers that add to the rollups and count them anew.
     **{
         f"{verb}_{stream}_{rollup}": "postgres"

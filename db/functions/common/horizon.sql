@@ -35,3 +35,8 @@ COMMENT ON FUNCTION engine.await_writers() IS 'Waits until every transaction tha
 CREATE OR REPLACE FUNCTION engine.stop_writers() RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$ SELECT pg_advisory_xact_lock('engine.horizon'::regclass::oid::integer, 0) $$;
 COMMENT ON FUNCTION engine.stop_writers() IS 'Waits until nobody writes history, and keeps everybody from it until the end of the transaction';
+
+CREATE OR REPLACE FUNCTION engine.rollup_delay() RETURNS interval
+LANGUAGE sql IMMUTABLE
+RETURN interval '5 minutes';
+COMMENT ON FUNCTION engine.rollup_delay() IS 'How long after its end a quarter of an hour is rolled up: what comes later is late';

@@ -147,7 +147,7 @@ CREATE OR REPLACE FUNCTION engine.monitoring(
         pg_database_size(current_database())
     FROM (
         SELECT
-            date_bin('15 minutes', now() - interval '5 minutes', 'epoch') AS due, min(h.rolled_up_before) AS rolled_up_before,
+            date_bin('15 minutes', now() - engine.rollup_delay(), 'epoch') AS due, min(h.rolled_up_before) AS rolled_up_before,
             engine.history_start('meter') AS meter_start, engine.history_start('vehicle') AS vehicle_start
         FROM engine.horizon AS h
     ) AS t

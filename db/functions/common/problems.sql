@@ -1,10 +1,10 @@
 -- What is wrong with the database, in plain words: for /health, the log and the doctor.
 
--- A quarter of an hour is due 5 minutes after its end. Where nothing is rolled up yet, history may begin anywhere in its
+-- A quarter of an hour is due so long after its end. Where nothing is rolled up yet, history may begin anywhere in its
 -- first day.
 CREATE OR REPLACE FUNCTION engine.refresh_overdue(p_stream text) RETURNS interval
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT greatest(interval '0', now() - interval '20 minutes' - CASE h.rolled_up_before
+    SELECT greatest(interval '0', now() - interval '15 minutes' - engine.rollup_delay() - CASE h.rolled_up_before
         WHEN 'infinity' THEN now()
         WHEN '-infinity' THEN engine.history_start(p_stream) + interval '1 day'
         ELSE greatest(h.rolled_up_before, engine.history_start(p_stream))

@@ -11,7 +11,7 @@ CREATE OR REPLACE PROCEDURE engine.refresh_rollups(job_id integer DEFAULT NULL, 
 LANGUAGE plpgsql AS $$
 DECLARE
     v_deadline timestamptz := clock_timestamp() + coalesce(config ->> 'budget', '20 seconds')::interval;
-    v_until timestamptz := date_bin('15 minutes', now() - interval '5 minutes', 'epoch');
+    v_until timestamptz := date_bin('15 minutes', now() - engine.rollup_delay(), 'epoch');
     v_stream text;
 BEGIN
     -- A session lock: one refresh at a time, over all the transactions below.
@@ -52,12 +52,8 @@ BEGIN
         UPDATE engine.horizon SET
             late_before = p_due, rolled_up_before = least(rolled_up_before, p_due), forced_before = greatest(forced_before, v_ahead.until)
         WHERE stream = v_ahead.stream;
-        FOR v_rollup IN
-            SELECT format('public.%s_telemetry_%s', v_ahead.stream, r.name)::regclass AS view,
-                engine.hypertable_of(format('%s_telemetry_%s', v_ahead.stream, r.name)) AS hypertable, date_bin(r.width, p_due, 'epoch') AS since
-            FROM (VALUES ('15min', interval '15 minutes'), ('hourly', '1 hour'), ('daily', '1 day')) AS r (name, width)
-        LOOP
-            EXECUTE format('DELETE FROM %s WHERE bucket >= $1', v_rollup.hypertable) USING v_rollup.since;
+        FOR v_rollup IN SELECT r.* FROM engine.rollups_of(v_ahead.stream) AS r LOOP
+            EXECUTE format('DELETE FROM %s WHERE bucket >= $1', v_rollup.hypertable) USING date_bin(v_rollup.width, p_due, 'epoch');
             -- Dropping chunks, if only none, has TimescaleDB look how far the view is materialized now.
             PERFORM public.drop_chunks(v_rollup.view, older_than => timestamptz '1900-01-01');
         END LOOP;
@@ -127,18 +123,28 @@ END
 $$;
 COMMENT ON PROCEDURE engine.refresh_stale_hours(text, timestamptz) IS 'Rolls up a stream''s claimed stale hours again, newest first, until a deadline, and the days that they are part of';
 
+CREATE OR REPLACE FUNCTION engine.rollups_of(p_stream text) RETURNS TABLE (view regclass, hypertable regclass, width interval)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%I.%I', a.view_schema, a.view_name)::regclass,
+        format('%I.%I', a.materialization_hypertable_schema, a.materialization_hypertable_name)::regclass, r.width
+    FROM (
+        VALUES
+            ('public', p_stream || '_telemetry_15min', interval '15 minutes'), ('public', p_stream || '_telemetry_hourly', '1 hour'),
+            ('engine', p_stream || '_6hourly', '6 hours'), ('public', p_stream || '_telemetry_daily', '1 day')
+    ) AS r (view_schema, view_name, width)
+    JOIN timescaledb_information.continuous_aggregates AS a USING (view_schema, view_name)
+$$;
+COMMENT ON FUNCTION engine.rollups_of(text) IS 'The continuous aggregates of a stream, the hypertables that hold what is materialized of them, and the widths of their buckets; each is made from the next finer one';
+
 CREATE OR REPLACE PROCEDURE engine.refresh_period(p_stream text, p_from timestamptz, p_until timestamptz, p_force boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
     v_rollup record;
 BEGIN
     FOR v_rollup IN
-        SELECT
-            format(r.name, p_stream)::regclass AS view,
-            date_bin(r.width, p_from, 'epoch') AS since, date_bin(r.width, p_until, 'epoch') AS until
-        FROM (VALUES (1, 'public.%s_telemetry_15min', interval '15 minutes'), (2, 'public.%s_telemetry_hourly', '1 hour'),
-            (3, 'engine.%s_6hourly', '6 hours'), (4, 'public.%s_telemetry_daily', '1 day')) AS r (place, name, width)
-        ORDER BY r.place
+        SELECT r.view, date_bin(r.width, p_from, 'epoch') AS since, date_bin(r.width, p_until, 'epoch') AS until
+        FROM engine.rollups_of(p_stream) AS r
+        ORDER BY r.width
     LOOP
         CONTINUE WHEN v_rollup.since >= v_rollup.until;
         -- All at once: TimescaleDB 2.28 leaves out a bucket that begins where one of its batches ends, and tells nobody.
