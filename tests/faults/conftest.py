@@ -15,7 +15,7 @@ import pytest
 from editions import OUTCOMES, Outcome, describe, installation_of, missing
 from postmaster import Postmaster
 from serving import Service
-from tally import Tally
+from tally import Line, Tally
 from trial import Trial
 
 from service.database.installation import Installation
@@ -150,6 +150,12 @@ def session(postmaster: Postmaster) -> Iterator[psycopg.Connection]:
 def answered(edition: str, request: pytest.FixtureRequest) -> Counter[int]:
     """The statuses that hostile input was answered with."""
     return request.config.stash[TALLY].hostile.setdefault((_title(request), edition), Counter())
+
+
+@pytest.fixture
+def line_of(request: pytest.FixtureRequest, edition: str) -> Callable[[str], Line]:
+    """Return the line of a fault in the table."""
+    return lambda fault: request.config.stash[TALLY].line(fault, edition)
 
 
 @pytest.fixture
