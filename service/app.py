@@ -14,6 +14,9 @@ from litestar.config.cors import CORSConfig
 from service.access.guard import assert_guarded, make_guard
 from service.access.policy import requires_keys
 from service.access.scope import OPEN
+from service.alerts.delivery import Alerts
+from service.alerts.routes import alerts_router
+from service.alerts.rules import rules_router
 from service.analytics.routes import analytics_router
 from service.database.maintenance import keep_rollups_pace, run_hourly_maintenance
 from service.database.pool import ReadPool
@@ -71,6 +74,7 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
     )
     bodies = BodyReader(timeout_seconds=timeout)
     refusals = Refusals(primary)
+    alerts = Alerts(primary, settings.alert_urls)
     ingest = Ingest(writer, pool, bodies, timedelta(seconds=settings.max_clock_skew_seconds), metrics, refusals)
     readiness = Readiness(database_url, writer)
     problems_now = Problems(primary, None if settings.given_database_url() else settings.data_dir)
@@ -85,7 +89,12 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         for each in pools:
             await each.open()
         try:
-            async with refusals.running(), writer.running(), guard.running() if guard else nullcontext():
+            async with (
+                refusals.running(),
+                writer.running(),
+                guard.running() if guard else nullcontext(),
+                alerts.running(),
+            ):
                 tasks = [
                     asyncio.create_task(run_hourly_maintenance(database_url)),
                     asyncio.create_task(keep_rollups_pace(database_url)),
@@ -110,6 +119,8 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
             telemetry_router(ingest),
             mappings_router(pool, primary, bodies),
             voiding_router(primary),
+            alerts_router(pool, primary, bodies),
+            rules_router(pool, primary, bodies),
             refusals_router(pool, refusals),
             analytics_router(pool, settings.fleet_cache_seconds),
             status_router(pool),

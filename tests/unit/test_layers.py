@@ -15,7 +15,7 @@ LAYERS = """
 cli
 simulate server
 app
-health mappings
+health mappings alerts
 analytics status telemetry operations
 metrics
 access
