@@ -70,7 +70,7 @@ GRANT SELECT ON
     public.meter_telemetry_15min, public.meter_telemetry_hourly, public.meter_telemetry_daily,
     public.vehicle_telemetry_15min, public.vehicle_telemetry_hourly, public.vehicle_telemetry_daily,
     public.meter_current_status, public.vehicle_current_status, public.device_mapping,
-    public.voided_reading, public.alert, public.alert_rule
+    public.voided_reading, public.device, public.alert, public.alert_rule
 TO analyst, ev_engine;
 GRANT EXECUTE ON FUNCTION
     public.vehicle_performance(text, integer, timestamptz, text), public.vehicle_trend(text, integer, timestamptz),
@@ -111,7 +111,7 @@ GRANT SELECT, INSERT, UPDATE ON engine.meter_state, engine.vehicle_state, engine
 GRANT SELECT, INSERT, DELETE ON engine.mapping TO ev_engine;
 GRANT SELECT, INSERT, UPDATE ON engine.implausible_reading TO ev_engine;
 GRANT SELECT, INSERT, UPDATE, DELETE ON engine.refusal TO ev_engine;
-GRANT SELECT, INSERT, UPDATE, DELETE ON public.alert, public.alert_rule, engine.alert_pending, engine.alert_evaluation, engine.alert_notice, engine.alert_transition, engine.alert_target TO ev_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.device, public.alert, public.alert_rule, engine.alert_pending, engine.alert_evaluation, engine.alert_notice, engine.alert_transition, engine.alert_target TO ev_engine;
 -- Whether it is ready depends on whether the schema is the one that it was made for.
 GRANT USAGE ON SCHEMA migration TO ev_engine;
 GRANT SELECT ON ALL TABLES IN SCHEMA migration TO ev_engine;

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from litestar import Router, get
 from litestar.params import QueryParameter
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from service.access.scope import Scope, needs
 from service.database.pool import ReadPool
@@ -28,10 +28,50 @@ EfficiencyStatus = Literal["excellent", "good", "warning", "critical", "unknown"
 
 
 class Coverage(Struct, frozen=True):
-    """Readings received over readings expected at one a minute; null without a mapped meter."""
+    """Intervals with a reading over those expected, at most 1; null without a mapped meter."""
 
-    meter: Annotated[float | None, Meta(description="Meter readings received while mapped, over one a minute")]
-    vehicle: Annotated[float | None, Meta(description="Vehicle readings received over one a minute")]
+    meter: Annotated[float | None, Meta(description="Of the meters, while they were mapped")]
+    vehicle: Annotated[float | None, Meta(description="Of the vehicle")]
+
+
+ReasonName = Literal[
+    "vehicleSilent",
+    "meterSilent",
+    "ratioAboveOne",
+    "standbyDraw",
+    "chargedElsewhere",
+    "tooManyReadings",
+    "cutSession",
+    "energyStuck",
+    "implausibleReading",
+    "sharedMeter",
+]
+Verdict = Literal["sound", "partial", "implausible", "idle", "unmetered"]
+
+
+class Reason(Struct, frozen=True):
+    """Why a ratio may be off."""
+
+    reason: Annotated[ReasonName, Meta(description="What is wrong")]
+    kwh: Annotated[float | None, Meta(description="Energy concerned, in kWh; null where none is")]
+    from_: Annotated[datetime, Meta(description="Start of the first hour concerned")] = field(name="from")
+    to: Annotated[datetime, Meta(description="End of the last hour concerned")]
+
+
+PairedRatio = Annotated[
+    float | None, Meta(description="DC over AC energy of the hours that vehicle and meter both cover; null without any")
+]
+PairedShare = Annotated[
+    float | None, Meta(description="Part of the AC energy that lies in those hours; null without AC")
+]
+TheVerdict = Annotated[
+    Verdict,
+    Meta(
+        description="sound; partial (some reason, the ratio may be off); implausible (ratio above 1, or an implausible "
+        "reading); idle (no energy moved); unmetered (no AC energy known)"
+    ),
+]
+Reasons = Annotated[list[Reason], Meta(description="Why the ratio may be off; empty when it is sound")]
 
 
 class Performance(Struct, frozen=True, rename="camel"):
@@ -44,15 +84,20 @@ class Performance(Struct, frozen=True, rename="camel"):
     total_kwh_delivered_dc: Annotated[float, Meta(description="DC energy delivered, in kWh")]
     efficiency_ratio: Annotated[float | None, Meta(description="DC over AC energy; null without AC energy")]
     efficiency_status: Annotated[
-        EfficiencyStatus, Meta(description="excellent, good, warning, critical, or unknown for a null ratio")
+        EfficiencyStatus,
+        Meta(description="excellent, good, warning, critical, or unknown for a ratio that is null or above 1"),
     ]
-    avg_battery_temp: Annotated[float, Meta(description="Mean battery temperature in °C")]
-    max_battery_temp: Annotated[float, Meta(description="Highest battery temperature in °C")]
-    min_battery_temp: Annotated[float, Meta(description="Lowest battery temperature in °C")]
+    avg_battery_temp: Annotated[float | None, Meta(description="Mean battery temperature in °C; null: unknown")]
+    max_battery_temp: Annotated[float | None, Meta(description="Highest battery temperature in °C; null: unknown")]
+    min_battery_temp: Annotated[float | None, Meta(description="Lowest battery temperature in °C; null: unknown")]
     readings_count: Annotated[int, Meta(description="Vehicle readings in the period")]
     meter_id: Annotated[str | None, Meta(description="Meter mapped last in the period")]
     warning: Annotated[str | None, Meta(description="What to look into; null when nothing is wrong")]
     coverage: Annotated[Coverage, Meta(description="How complete the readings are")]
+    paired_ratio: PairedRatio
+    paired_share: PairedShare
+    verdict: TheVerdict
+    reasons: Reasons
 
 
 class FleetEfficiency(Struct, frozen=True, rename="camel"):
@@ -81,7 +126,7 @@ class TrendHour(Struct, frozen=True, rename="camel"):
     kwh_consumed_ac: Annotated[float | None, Meta(description="AC energy consumed, in kWh; null without a reading")]
     kwh_delivered_dc: Annotated[float | None, Meta(description="DC energy delivered, in kWh; null without a reading")]
     efficiency_ratio: Annotated[float | None, Meta(description="DC over AC energy; null without AC energy")]
-    avg_battery_temp: Annotated[float | None, Meta(description="Mean battery temperature in °C")]
+    avg_battery_temp: Annotated[float | None, Meta(description="Mean battery temperature in °C; null: unknown")]
 
 
 class _Known(Struct, frozen=True):

@@ -26,7 +26,7 @@ class MeterStatus(Struct, frozen=True, rename="camel"):
 
     meter_id: Annotated[str, Meta(description="Meter id")]
     kwh_consumed_ac: Annotated[float, Meta(description="AC energy of the latest reading, in kWh")]
-    voltage: Annotated[float, Meta(description="Voltage of the latest reading, in V")]
+    voltage: Annotated[float | None, Meta(description="Voltage of the latest reading, in V; null: unknown")]
     last_reading_at: Annotated[datetime, Meta(description="Time of the latest reading")]
     daily_kwh_consumed_ac: Annotated[
         float, Meta(description="AC energy of the current day in the fleet's time zone, in kWh")
@@ -42,9 +42,9 @@ class VehicleStatus(Struct, frozen=True, rename="camel"):
     """Latest state of a vehicle; energies in kWh, soc in percent, temperature in °C."""
 
     vehicle_id: Annotated[str, Meta(description="Vehicle id")]
-    soc: Annotated[float, Meta(description="State of charge in percent")]
+    soc: Annotated[float | None, Meta(description="State of charge in percent; null: unknown")]
     kwh_delivered_dc: Annotated[float, Meta(description="DC energy of the latest reading, in kWh")]
-    battery_temp: Annotated[float, Meta(description="Battery temperature in °C")]
+    battery_temp: Annotated[float | None, Meta(description="Battery temperature in °C; null: unknown")]
     last_reading_at: Annotated[datetime, Meta(description="Time of the latest reading")]
     daily_kwh_delivered_dc: Annotated[
         float, Meta(description="DC energy of the current day in the fleet's time zone, in kWh")

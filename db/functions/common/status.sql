@@ -16,7 +16,7 @@ FROM engine.meter_state AS m CROSS JOIN engine.settings AS s;
 COMMENT ON VIEW public.meter_current_status IS 'Latest state of every meter, by the time of its readings';
 COMMENT ON COLUMN public.meter_current_status.meter_id IS 'Meter id';
 COMMENT ON COLUMN public.meter_current_status.kwh_consumed_ac IS 'AC energy of the latest reading in kWh';
-COMMENT ON COLUMN public.meter_current_status.voltage IS 'Voltage of the latest reading in V';
+COMMENT ON COLUMN public.meter_current_status.voltage IS 'Voltage of the latest reading in V; null where the meter does not know it';
 COMMENT ON COLUMN public.meter_current_status.last_reading_at IS 'Time of the latest reading';
 COMMENT ON COLUMN public.meter_current_status.daily_kwh_consumed_ac IS 'AC energy of the current day in the fleet''s time zone, in kWh';
 COMMENT ON COLUMN public.meter_current_status.vehicle_id IS 'Vehicle mapped to the meter now';
@@ -37,14 +37,14 @@ SELECT
         WHEN v.soc < v.previous_soc THEN 'discharging'
         ELSE 'idle'
     END AS charging_state,
-    v.battery_temp >= s.battery_temp_warning AS battery_temp_warning,
-    v.battery_temp >= s.battery_temp_critical AS battery_temp_critical
+    coalesce(v.battery_temp >= s.battery_temp_warning, false) AS battery_temp_warning,
+    coalesce(v.battery_temp >= s.battery_temp_critical, false) AS battery_temp_critical
 FROM engine.vehicle_state AS v CROSS JOIN engine.settings AS s;
 COMMENT ON VIEW public.vehicle_current_status IS 'Latest state of every vehicle, by the time of its readings';
 COMMENT ON COLUMN public.vehicle_current_status.vehicle_id IS 'Vehicle id';
-COMMENT ON COLUMN public.vehicle_current_status.soc IS 'State of charge of the latest reading in percent';
+COMMENT ON COLUMN public.vehicle_current_status.soc IS 'State of charge of the latest reading in percent; null where the vehicle does not know it';
 COMMENT ON COLUMN public.vehicle_current_status.kwh_delivered_dc IS 'DC energy of the latest reading in kWh';
-COMMENT ON COLUMN public.vehicle_current_status.battery_temp IS 'Battery temperature of the latest reading in °C';
+COMMENT ON COLUMN public.vehicle_current_status.battery_temp IS 'Battery temperature of the latest reading in °C; null where the vehicle does not know it';
 COMMENT ON COLUMN public.vehicle_current_status.last_reading_at IS 'Time of the latest reading';
 COMMENT ON COLUMN public.vehicle_current_status.daily_kwh_delivered_dc IS 'DC energy of the current day in the fleet''s time zone, in kWh';
 COMMENT ON COLUMN public.vehicle_current_status.meter_id IS 'Meter mapped to the vehicle now; the one mapped last when there are several';
