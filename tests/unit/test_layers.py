@@ -15,8 +15,9 @@ LAYERS = """
 cli
 simulate server
 app
-health mappings alerts
-analytics status telemetry operations
+health mappings history status
+alerts
+analytics telemetry operations
 metrics
 access
 http

@@ -7,7 +7,7 @@ CREATE TABLE public.device (
     label text,
     depot text,
     rated_kw numeric CHECK (rated_kw > 0),
-    capacity_kwh numeric CHECK (capacity_kwh > 0 AND kind = 'vehicle'),
+    capacity_kwh numeric CHECK (capacity_kwh IS NULL OR capacity_kwh > 0 AND kind = 'vehicle'),
     interval_seconds integer NOT NULL DEFAULT 60 CHECK (interval_seconds BETWEEN 1 AND 86400),
     PRIMARY KEY (kind, device_id)
 );
