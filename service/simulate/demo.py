@@ -37,8 +37,10 @@ FAULTS = {
     "degrading": 2,
     "offline": 3,
 }
-# Longer than any device holds readings back, and than what is under way spans.
-_LATEST_MINUTES = 6 * 60
+# A person can look as soon as the latest hour is there.
+_FIRST_MINUTES = 60
+# Always sent again: longer than any device holds readings back, and than what is under way spans.
+_AGAIN_MINUTES = 6 * 60
 _MAPPED_AHEAD = 28 * MINUTES_PER_DAY
 _BATCH = 5000
 _POLL_SECONDS, _NOTE_SECONDS = 0.1, 60
@@ -108,7 +110,7 @@ class Demo:
             live = pool.submit(self._live, Delivery(living, faults=faults), now)
             self._load(record, faults, first, now)
             while not live.done() and not self._stop.wait(_NOTE_SECONDS):
-                record.add(now, living.minute - _LATEST_MINUTES, self._path)
+                record.add(now, living.minute - _AGAIN_MINUTES, self._path)
             live.result()
 
     def _live(self, delivery: Delivery, now: int) -> None:
@@ -116,14 +118,16 @@ class Demo:
             send_minutes(now, math.inf, Pace(now * 60, 0), _BATCH, delivery, sender, self._stop)
 
     def _load(self, record: Record, faults: Faults, first: int, now: int) -> None:
-        """Send the latest hours, say where to look, and send what else is missing."""
+        """Send the latest hour, say where to look, and send what else is missing."""
         begun = time.monotonic()
-        self._load_span(record, faults, now - _LATEST_MINUTES, now)
-        gaps = record.missing(first, now)
+        self._load_span(record, faults, now - _FIRST_MINUTES, now)
+        gaps = [*record.missing(first, now - _AGAIN_MINUTES), (now - _AGAIN_MINUTES, now - _FIRST_MINUTES)]
         left = sum(end - start for start, end in gaps)
-        loading = f"Loading {_days(left)} before that, newest first." if left else "All of its history is there."
         self._say(f"\nThe demo is ready: open {self._url}/\n")
-        self._say(f"{self._story.devices} meters and as many vehicles are live. {loading} Ctrl-C ends the demo.")
+        self._say(
+            f"{self._story.devices} meters and as many vehicles are live. "
+            f"Loading {_days(left)} of history behind them, newest first. Ctrl-C ends the demo."
+        )
         for start, end in cut(gaps):
             if self._stop.is_set():
                 return
