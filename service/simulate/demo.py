@@ -64,6 +64,7 @@ class Demo:
         self._story = story or Story()
         self._stop = threading.Event()
         self._client = EngineClient(url)
+        self._problem: BaseException | None = None
 
     @contextmanager
     def playing(self) -> Iterator[None]:
@@ -73,19 +74,25 @@ class Demo:
             try:
                 yield
             finally:
-                self._stop.set()
-                self._client.close()
+                self._end(None)
         playing.result()
 
     def _play(self) -> None:
         try:
             if self._wait_until_ready():
                 self._send()
-        except SendError as error:
-            # The end of the demo interrupts what is under way.
-            if not self._stop.is_set():
-                self._say(f"The demo's fleet has stopped: {error}")
-                raise
+        except SendError:
+            # Ending the demo interrupts what is under way, and one sender's failure the other.
+            if self._problem is not None:
+                self._say(f"The demo's fleet has stopped: {self._problem}")
+                raise self._problem from None
+
+    def _end(self, problem: BaseException | None) -> None:
+        """Stop sending; keep the problem, if it is what ends the sending."""
+        if not self._stop.is_set():
+            self._problem = problem
+        self._stop.set()
+        self._client.close()
 
     def _wait_until_ready(self) -> bool:
         probe = EngineClient(self._url, patience_seconds=0)
@@ -152,7 +159,8 @@ class Demo:
         try:
             yield sender
             sender.close()
-        except BaseException:
+        except BaseException as error:
+            self._end(error)
             sender.close(wait=False)
             raise
 
