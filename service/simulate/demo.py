@@ -42,7 +42,7 @@ _FIRST_MINUTES = 60
 # Always sent again: longer than any device holds readings back, and than what is under way spans.
 _AGAIN_MINUTES = 6 * 60
 _MAPPED_AHEAD = 28 * MINUTES_PER_DAY
-_BATCH = 5000
+_BATCH = 10_000
 _POLL_SECONDS, _NOTE_SECONDS = 0.1, 60
 
 
