@@ -64,6 +64,7 @@ class Demo:
         self._story = story or Story()
         self._stop = threading.Event()
         self._client = EngineClient(url)
+        self._ending = threading.Lock()
         self._problem: BaseException | None = None
 
     @contextmanager
@@ -81,17 +82,19 @@ class Demo:
         try:
             if self._wait_until_ready():
                 self._send()
-        except SendError:
-            # Ending the demo interrupts what is under way, and one sender's failure the other.
+        except Exception as error:
+            # Ending the demo interrupts what is under way, and one thread's failure the other.
+            self._end(error)
             if self._problem is not None:
                 self._say(f"The demo's fleet has stopped: {self._problem}")
                 raise self._problem from None
 
     def _end(self, problem: BaseException | None) -> None:
         """Stop sending; keep the problem, if it is what ends the sending."""
-        if not self._stop.is_set():
-            self._problem = problem
-        self._stop.set()
+        with self._ending:
+            if not self._stop.is_set():
+                self._problem = problem
+            self._stop.set()
         self._client.close()
 
     def _wait_until_ready(self) -> bool:
@@ -115,9 +118,13 @@ class Demo:
             sender.put_all(fleet_mappings(faults, story.devices, first, now + _MAPPED_AHEAD))
         with ThreadPoolExecutor(1, thread_name_prefix="demo-live") as pool:
             live = pool.submit(self._live, Delivery(living, faults=faults), now)
-            self._load(record, faults, first, now)
-            while not live.done() and not self._stop.wait(_NOTE_SECONDS):
-                record.add(now, living.minute - _AGAIN_MINUTES, self._path)
+            try:
+                self._load(record, faults, first, now)
+                while not live.done() and not self._stop.wait(_NOTE_SECONDS):
+                    record.add(now, living.minute - _AGAIN_MINUTES, self._path)
+            except BaseException as error:
+                self._end(error)  # or the block would wait for the live fleet
+                raise
             live.result()
 
     def _live(self, delivery: Delivery, now: int) -> None:

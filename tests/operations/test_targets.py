@@ -47,6 +47,15 @@ def test_what_developers_run_is_complete(target, tmp_path):
 
 
 @pytest.mark.edition("postgres", reason="it needs no database")
+@pytest.mark.parametrize(("options", "run"), [({}, "--live forever"), ({"ARGS": "--hours 2"}, "--hours 2")])
+def test_a_simulated_fleet_is_kept_alive_unless_options_say_otherwise(options, run, tmp_path):
+    shown = subprocess.run(
+        [*command(tmp_path, "simulate", **options), "--dry-run"], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown.rstrip().endswith(f"ev-engine simulate {run}")
+
+
+@pytest.mark.edition("postgres", reason="it needs no database")
 def test_the_environment_goes_before_the_env_file_and_a_broken_one_ends_the_target(tmp_path):
     def said(env_file: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / ".env").write_text(env_file)

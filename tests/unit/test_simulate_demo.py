@@ -78,18 +78,25 @@ def test_a_demo_ends_while_it_waits_for_an_engine_that_never_comes(tmp_path):
     assert said == []
 
 
+def ends_with(demo, said):
+    """Play until the demo says that it has stopped; raise what it raises."""
+    with demo.playing():
+        wait_until(lambda: "has stopped" in "".join(said))
+
+
 def test_a_refused_batch_ends_the_demo_with_its_reason(engine, tmp_path):
     engine.failures = [413, 413]  # of the live fleet, and of its history
     said = []
-    demo = Demo(engine.url, tmp_path / "record", said.append, STORY)
-
-    def play():
-        with demo.playing():
-            wait_until(lambda: "has stopped" in "".join(said))
-
     with pytest.raises(SendError, match="413"):
-        play()
+        ends_with(Demo(engine.url, tmp_path / "record", said.append, STORY), said)
     assert "413" in said[-1]
+
+
+def test_a_record_that_cannot_be_written_ends_the_demo_with_its_reason(engine, tmp_path):
+    said = []
+    with pytest.raises(OSError, match="missing"):
+        ends_with(Demo(engine.url, tmp_path / "missing" / "record", said.append, STORY), said)
+    assert "missing" in said[-1]
 
 
 def test_a_record_keeps_spans_apart_and_in_order(tmp_path):
