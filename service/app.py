@@ -19,6 +19,7 @@ from service.alerts.routes import alerts_router
 from service.alerts.rules import rules_router
 from service.analytics.fleet_views import fleet_views_router
 from service.analytics.routes import analytics_router
+from service.dashboard.routes import dashboard_routers
 from service.database.maintenance import keep_rollups_pace, run_hourly_maintenance
 from service.database.pool import ReadPool
 from service.health.problems import Problems
@@ -135,6 +136,7 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
             health_router(problems_now, readiness),
             metrics_router(metrics, database_gauges, is_open=settings.metrics_open == "on"),
             docs_assets_router(OPEN),
+            *dashboard_routers(OPEN),
         ],
         lifespan=[lifespan],
         before_request=check,

@@ -58,6 +58,9 @@ class VehicleStatus(Struct, frozen=True, rename="camel"):
     battery_temp_critical: Annotated[bool, Meta(description="Battery at or above the critical temperature")]
 
 
+ListLimit = Annotated[int, QueryParameter(name="limit", ge=1, le=1000, description="Devices at most")]
+
+
 class DevicePage(Struct, Generic[D], frozen=True):
     """A page of devices; `total` counts all, `pages` rounds up."""
 
@@ -126,19 +129,21 @@ def status_router(pool: ReadPool) -> Router:
 
     @get(
         "/vehicles/charging",
-        operation_class=documented(503),
+        operation_class=documented(400, 503),
         summary="Vehicles that are charging, lowest state of charge first",
     )
-    async def charging() -> list[VehicleStatus]:
-        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_charging()")
+    async def charging(limit: ListLimit = 1000) -> list[VehicleStatus]:
+        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_charging(%s)", limit)
 
-    @get("/vehicles/warnings", operation_class=documented(503), summary="Vehicles with a hot battery, hottest first")
-    async def warnings() -> list[VehicleStatus]:
-        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_with_warnings()")
+    @get(
+        "/vehicles/warnings", operation_class=documented(400, 503), summary="Vehicles with a hot battery, hottest first"
+    )
+    async def warnings(limit: ListLimit = 1000) -> list[VehicleStatus]:
+        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_with_warnings(%s)", limit)
 
-    @get("/meters/online", operation_class=documented(503), summary="Meters that are online")
-    async def online() -> list[MeterStatus]:
-        return await pool.rows(MeterStatus, "SELECT * FROM engine.meters_online()")
+    @get("/meters/online", operation_class=documented(400, 503), summary="Meters that are online")
+    async def online(limit: ListLimit = 1000) -> list[MeterStatus]:
+        return await pool.rows(MeterStatus, "SELECT * FROM engine.meters_online(%s)", limit)
 
     @get("/meters", operation_class=documented(400, 503), summary="All meters, by id")
     async def meters(page: Page = 1, limit: Limit = 100) -> MeterPage:

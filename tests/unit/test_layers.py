@@ -15,7 +15,7 @@ LAYERS = """
 cli
 simulate server
 app
-health mappings history status
+health mappings history status dashboard
 alerts
 analytics telemetry operations
 metrics

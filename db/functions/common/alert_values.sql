@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION engine.alert_kinds() RETURNS TABLE (kind text, alerts
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     VALUES
         ('lowEfficiency', true, interval '5 minutes', '', 'efficiency ratio of the last 24 hours'),
-        ('silent', false, '30 seconds', ' s', 'silence'),
+        ('silent', false, '30 seconds', ' s', 'silent for'),
         ('hotBattery', false, '30 seconds', ' °C', 'battery temperature'),
         ('voltage', false, '30 seconds', ' V', 'voltage outside its band by'),
         ('implausible', false, '30 seconds', '', 'implausible readings in the last hour'),

@@ -131,7 +131,12 @@ COMMENT ON FUNCTION engine.delete_alert_rule(text) IS 'Deletes an alert rule and
 
 CREATE OR REPLACE FUNCTION engine.alert_message(p_alert public.alert) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT concat(nullif(concat_ws(' ', nullif(p_alert.stream, 'fleet'), nullif(p_alert.device_id, '')) || ': ', ': '), k.what, ' ', trim_scale(round(p_alert.value, 4)), k.unit)
+    SELECT concat(nullif(concat_ws(' ', nullif(p_alert.stream, 'fleet'), nullif(p_alert.device_id, '')) || ': ', ': '), k.what, ' ', CASE
+        WHEN k.unit <> ' s' THEN trim_scale(round(p_alert.value, 4)) || k.unit
+        WHEN p_alert.value < 7200 THEN round(p_alert.value / 60) || ' min'
+        WHEN p_alert.value < 172800 THEN round(p_alert.value / 3600) || ' h'
+        ELSE round(p_alert.value / 86400) || ' days'
+    END)
     FROM engine.alert_kinds() AS k WHERE k.kind = p_alert.kind
 $$;
 COMMENT ON FUNCTION engine.alert_message(public.alert) IS 'An alert in a line: the device and its value when the alert rose';

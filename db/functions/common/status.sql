@@ -78,14 +78,14 @@ CREATE OR REPLACE FUNCTION engine.device_counts(OUT meters bigint, OUT vehicles 
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT (SELECT count(*) FROM engine.meter_state), (SELECT count(*) FROM engine.vehicle_state) $$;
 COMMENT ON FUNCTION engine.device_counts() IS 'Number of meters and vehicles that ever reported';
 
-CREATE OR REPLACE FUNCTION engine.meters_online() RETURNS SETOF public.meter_current_status
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.meter_current_status AS m WHERE m.status = 'online' ORDER BY m.meter_id $$;
-COMMENT ON FUNCTION engine.meters_online() IS 'Meters that are online, by id';
+CREATE OR REPLACE FUNCTION engine.meters_online(p_limit integer DEFAULT 1000) RETURNS SETOF public.meter_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.meter_current_status AS m WHERE m.status = 'online' ORDER BY m.meter_id LIMIT p_limit $$;
+COMMENT ON FUNCTION engine.meters_online(integer) IS 'Meters that are online, by id; so many at most';
 
-CREATE OR REPLACE FUNCTION engine.vehicles_charging() RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.charging_state = 'charging' ORDER BY v.soc, v.vehicle_id $$;
-COMMENT ON FUNCTION engine.vehicles_charging() IS 'Vehicles that are charging, lowest state of charge first';
+CREATE OR REPLACE FUNCTION engine.vehicles_charging(p_limit integer DEFAULT 1000) RETURNS SETOF public.vehicle_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.charging_state = 'charging' ORDER BY v.soc, v.vehicle_id LIMIT p_limit $$;
+COMMENT ON FUNCTION engine.vehicles_charging(integer) IS 'Vehicles that are charging, lowest state of charge first and unknown ones last; so many at most';
 
-CREATE OR REPLACE FUNCTION engine.vehicles_with_warnings() RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.battery_temp_warning ORDER BY v.battery_temp DESC, v.vehicle_id $$;
-COMMENT ON FUNCTION engine.vehicles_with_warnings() IS 'Vehicles whose battery is at or above the warning temperature, hottest first';
+CREATE OR REPLACE FUNCTION engine.vehicles_with_warnings(p_limit integer DEFAULT 1000) RETURNS SETOF public.vehicle_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.battery_temp_warning ORDER BY v.battery_temp DESC, v.vehicle_id LIMIT p_limit $$;
+COMMENT ON FUNCTION engine.vehicles_with_warnings(integer) IS 'Vehicles whose battery is at or above the warning temperature, hottest first; so many at most';
