@@ -111,6 +111,10 @@ columnstore-set: install ## move history to the columnstore after a time: AFTER=
 jobs: install ## show every job with its last run, next run and failures
 	@$(ENGINE) jobs
 
+.PHONY: alerts-test
+alerts-test: install ## send a notice to a receiver (URL=a URL in Apprise's notation; default: those in ALERT_URLS)
+	@$(ENGINE) alerts-test $(URL)
+
 .PHONY: doctor
 doctor: install ## say what is wrong with the database and its server, and what to do
 	@$(ENGINE) doctor

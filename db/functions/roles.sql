@@ -75,7 +75,8 @@ TO analyst, ev_engine;
 GRANT EXECUTE ON FUNCTION
     public.vehicle_performance(text, integer, timestamptz, text), public.vehicle_trend(text, integer, timestamptz),
     public.vehicle_energy(timestamptz, timestamptz), public.fleet_efficiency(integer, timestamptz),
-    public.fleet_trend(timestamptz, timestamptz), public.fleet_overview()
+    public.fleet_trend(timestamptz, timestamptz, text), public.fleet_vehicles(timestamptz, timestamptz), public.fleet_chargers(timestamptz, timestamptz),
+    public.fleet_overview()
 TO analyst, ev_engine;
 
 -- What the relations and functions above are made of runs as the analyst too: every function of the engine that only reads.

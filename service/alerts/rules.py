@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -18,7 +19,7 @@ from service.http.json_text import loads
 from service.http.request import AnyRequest
 from service.http.validation import UNKNOWN_FIELD, describe_validation_error
 
-Kind = Literal["lowEfficiency", "silent", "hotBattery", "voltage", "implausible", "drift", "noReadings"]
+Kind = Literal["lowEfficiency", "silent", "hotBattery", "voltage", "implausible", "noReadings"]
 Severity = Literal["info", "warning", "critical"]
 
 Threshold = Annotated[
@@ -27,16 +28,12 @@ Threshold = Annotated[
         ge=-1_000_000,
         le=1_000_000_000,
         description="An alert rises when the value reaches it (lowEfficiency: falls below it). Unit by kind: ratio, "
-        "seconds of silence, °C, volts outside the band, readings in the last hour, loss of ratio",
+        "seconds of silence, °C, volts outside the band, readings in the last hour",
     ),
 ]
 ClearThreshold = Annotated[
-    float,
-    Meta(
-        ge=-1_000_000,
-        le=1_000_000_000,
-        description="It clears when the value is below it (lowEfficiency: reaches it); absent: the threshold",
-    ),
+    Annotated[float, Meta(ge=-1_000_000, le=1_000_000_000)] | None,
+    Meta(description="It clears when the value is below it (lowEfficiency: reaches it); absent: the threshold"),
 ]
 
 
@@ -45,7 +42,7 @@ class RuleBody(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
 
     kind: Annotated[Kind, Meta(description="What is watched")]
     threshold: Threshold
-    clear_threshold: ClearThreshold | None = None
+    clear_threshold: ClearThreshold = None
     for_seconds: Annotated[
         int, Meta(ge=0, le=604_800, description="How long the condition holds before an alert rises")
     ] = 0
@@ -74,14 +71,16 @@ class _Found(Struct, frozen=True):
     found: bool
 
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 RuleName = Annotated[
-    str,
-    PathParameter(
-        name="name",
-        pattern=r"^[a-z0-9][a-z0-9-]{0,63}$",
-        description="Name of the rule: small letters, digits and hyphens",
-    ),
+    str, PathParameter(name="name", description="Name of the rule: small letters, digits and hyphens, 64 at most")
 ]
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise InvalidRequestError("must be small letters, digits and hyphens, 64 at most", "name")
+    return name
 
 
 def _rule(body: bytes) -> RuleBody:
@@ -90,7 +89,7 @@ def _rule(body: bytes) -> RuleBody:
     except msgspec.ValidationError as error:
         field, reason = describe_validation_error(error)
         if field == "kind":
-            reason = "must be one of lowEfficiency, silent, hotBattery, voltage, implausible, drift, noReadings"
+            reason = "must be one of lowEfficiency, silent, hotBattery, voltage, implausible, noReadings"
         elif field == "severity":
             reason = "must be info, warning or critical"
         elif field == "enabled":
@@ -117,7 +116,7 @@ def rules_router(pool: ReadPool, primary: ReadPool, bodies: BodyReader) -> Route
         rule = await primary.row(
             Rule,
             "SELECT * FROM engine.put_alert_rule(%s, %s, %s::numeric, %s::numeric, %s, %s, %s, %s)",
-            name,
+            _checked(name),
             body.kind,
             body.threshold,
             body.clear_threshold,

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from litestar import Router, get
 from litestar.params import QueryParameter
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, convert, structs
 
 from service.access.scope import Scope, needs
-from service.analytics.evidence import EfficiencyStatus, PairedRatio, PairedShare, Reasons, TheVerdict
+from service.analytics.evidence import EfficiencyStatus, PairedRatio, PairedShare, Reason, Reasons, TheVerdict
 from service.database.pool import ReadPool
 from service.errors import NotFoundError
 from service.http.documentation import documented
@@ -118,7 +118,7 @@ def analytics_router(pool: ReadPool, cache_seconds: float) -> Router:
         )
         if answer is None:
             raise NotFoundError(f"vehicle {vehicle_id!r} has no reading in the period")
-        return answer
+        return structs.replace(answer, reasons=convert(answer.reasons, list[Reason]))  # the database tells them as JSON
 
     @get("/fleet/efficiency", operation_class=documented(400, 503), summary="Energy and efficiency of the fleet")
     async def fleet_efficiency(hours: Hours = 24, end: End = None) -> FleetEfficiency:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, LiteralString, TypeVar
 
 from litestar import Router, get
 from litestar.params import QueryParameter
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.access.scope import Scope, needs
 from service.database.pool import ReadPool
@@ -17,68 +17,55 @@ from service.http.request import MeterIdInPath, VehicleIdInPath
 
 R = TypeVar("R", bound=Struct)
 
-_Kw = Annotated[float, Meta(description="Mean power in kW since the reading before, or over the device's interval")]
-_Mark = Annotated[bool, Meta(description="Whether its mean power was implausible when it came")]
-_Count = Annotated[int, Meta(description="Number of readings")]
+_KW = "Reading: mean power in kW since the reading before, or over the device's interval"
+_MARK = "Reading: whether its mean power was implausible when it came"
 
 
-class MeterPoint(Struct, frozen=True, rename="camel"):
-    """A reading of a meter."""
+class MeterRow(Struct, frozen=True, rename="camel"):
+    """A reading of a meter, or a bucket of them: each has its own fields; null where a value is unknown."""
 
-    ts: Annotated[datetime, Meta(description="Time of the reading")]
     kwh_consumed_ac: Annotated[float, Meta(description="AC energy, in kWh")]
-    mean_kw: _Kw
-    implausible: _Mark
-    voltage: Annotated[float | None, Meta(description="Voltage in V; null: unknown")]
+    ts: Annotated[datetime | UnsetType, Meta(description="Reading: its time")] = UNSET
+    mean_kw: Annotated[float | UnsetType, Meta(description=_KW)] = UNSET
+    implausible: Annotated[bool | UnsetType, Meta(description=_MARK)] = UNSET
+    voltage: Annotated[float | UnsetType | None, Meta(description="Reading: voltage in V")] = UNSET
+    start: Annotated[datetime | UnsetType, Meta(description="Bucket: its start")] = UNSET
+    readings_count: Annotated[int | UnsetType, Meta(description="Bucket: number of readings")] = UNSET
+    min_voltage: Annotated[float | UnsetType | None, Meta(description="Bucket: lowest voltage in V")] = UNSET
+    max_voltage: Annotated[float | UnsetType | None, Meta(description="Bucket: highest voltage in V")] = UNSET
+    avg_voltage: Annotated[float | UnsetType | None, Meta(description="Bucket: mean voltage in V")] = UNSET
 
 
-class VehiclePoint(Struct, frozen=True, rename="camel"):
-    """A reading of a vehicle."""
+class VehicleRow(Struct, frozen=True, rename="camel"):
+    """A reading of a vehicle, or a bucket of them: each has its own fields; null where a value is unknown."""
 
-    ts: Annotated[datetime, Meta(description="Time of the reading")]
     kwh_delivered_dc: Annotated[float, Meta(description="DC energy, in kWh")]
-    mean_kw: _Kw
-    implausible: _Mark
-    soc: Annotated[float | None, Meta(description="State of charge in percent; null: unknown")]
-    battery_temp: Annotated[float | None, Meta(description="Battery temperature in °C; null: unknown")]
-
-
-class MeterBucket(Struct, frozen=True, rename="camel"):
-    """Readings of a meter in a bucket of time; null where a value is unknown."""
-
-    start: Annotated[datetime, Meta(description="Start of the bucket")]
-    readings_count: _Count
-    kwh_consumed_ac: Annotated[float, Meta(description="AC energy, in kWh")]
-    min_voltage: Annotated[float | None, Meta(description="Lowest voltage in V")]
-    max_voltage: Annotated[float | None, Meta(description="Highest voltage in V")]
-    avg_voltage: Annotated[float | None, Meta(description="Mean voltage in V")]
-
-
-class VehicleBucket(Struct, frozen=True, rename="camel"):
-    """Readings of a vehicle in a bucket of time; null where a value is unknown."""
-
-    start: Annotated[datetime, Meta(description="Start of the bucket")]
-    readings_count: _Count
-    kwh_delivered_dc: Annotated[float, Meta(description="DC energy, in kWh")]
-    min_soc: Annotated[float | None, Meta(description="Lowest state of charge in percent")]
-    max_soc: Annotated[float | None, Meta(description="Highest state of charge in percent")]
-    avg_soc: Annotated[float | None, Meta(description="Mean state of charge in percent")]
-    min_battery_temp: Annotated[float | None, Meta(description="Lowest battery temperature in °C")]
-    max_battery_temp: Annotated[float | None, Meta(description="Highest battery temperature in °C")]
-    avg_battery_temp: Annotated[float | None, Meta(description="Mean battery temperature in °C")]
+    ts: Annotated[datetime | UnsetType, Meta(description="Reading: its time")] = UNSET
+    mean_kw: Annotated[float | UnsetType, Meta(description=_KW)] = UNSET
+    implausible: Annotated[bool | UnsetType, Meta(description=_MARK)] = UNSET
+    soc: Annotated[float | UnsetType | None, Meta(description="Reading: state of charge in percent")] = UNSET
+    battery_temp: Annotated[float | UnsetType | None, Meta(description="Reading: battery temperature in °C")] = UNSET
+    start: Annotated[datetime | UnsetType, Meta(description="Bucket: its start")] = UNSET
+    readings_count: Annotated[int | UnsetType, Meta(description="Bucket: number of readings")] = UNSET
+    min_soc: Annotated[float | UnsetType | None, Meta(description="Bucket: lowest state of charge in percent")] = UNSET
+    max_soc: Annotated[float | UnsetType | None, Meta(description="Bucket: highest state of charge in percent")] = UNSET
+    avg_soc: Annotated[float | UnsetType | None, Meta(description="Bucket: mean state of charge in percent")] = UNSET
+    min_battery_temp: Annotated[float | UnsetType | None, Meta(description="Bucket: lowest temperature in °C")] = UNSET
+    max_battery_temp: Annotated[float | UnsetType | None, Meta(description="Bucket: highest temperature in °C")] = UNSET
+    avg_battery_temp: Annotated[float | UnsetType | None, Meta(description="Bucket: mean temperature in °C")] = UNSET
 
 
 class MeterHistory(Struct, frozen=True):
     """A page of a meter's history: readings, or buckets."""
 
-    data: Annotated[list[MeterPoint] | list[MeterBucket], Meta(description="Newest first")]
+    data: Annotated[list[MeterRow], Meta(description="Newest first")]
     next: Annotated[str | None, Meta(description="Cursor of the next page; null: the last")]
 
 
 class VehicleHistory(Struct, frozen=True):
     """A page of a vehicle's history: readings, or buckets."""
 
-    data: Annotated[list[VehiclePoint] | list[VehicleBucket], Meta(description="Newest first")]
+    data: Annotated[list[VehicleRow], Meta(description="Newest first")]
     next: Annotated[str | None, Meta(description="Cursor of the next page; null: the last")]
 
 
@@ -105,7 +92,7 @@ def history_router(pool: ReadPool) -> Router:
             return shown, None
         oldest: Any = shown[-1]
         # Newest first: the next page ends where the oldest row of this one is.
-        border = oldest.ts if hasattr(oldest, "ts") else oldest.start
+        border = oldest.start if oldest.ts is UNSET else oldest.ts
         return shown, Place(Period(period.start, border), "0", device_id).cursor()
 
     @get(
@@ -125,8 +112,8 @@ def history_router(pool: ReadPool) -> Router:
     ) -> MeterHistory:
         period = place_of(cursor).period if cursor else period_of(hours, end, from_, to)
         if resolution == "reading":
-            return MeterHistory(*await page(MeterPoint, _METER_READINGS, meter_id, period, limit))
-        return MeterHistory(*await page(MeterBucket, _METER_BUCKETS, meter_id, period, limit, resolution))
+            return MeterHistory(*await page(MeterRow, _METER_READINGS, meter_id, period, limit))
+        return MeterHistory(*await page(MeterRow, _METER_BUCKETS, meter_id, period, limit, resolution))
 
     @get(
         "/vehicles/{vehicleId:str}",
@@ -145,7 +132,7 @@ def history_router(pool: ReadPool) -> Router:
     ) -> VehicleHistory:
         period = place_of(cursor).period if cursor else period_of(hours, end, from_, to)
         if resolution == "reading":
-            return VehicleHistory(*await page(VehiclePoint, _VEHICLE_READINGS, vehicle_id, period, limit))
-        return VehicleHistory(*await page(VehicleBucket, _VEHICLE_BUCKETS, vehicle_id, period, limit, resolution))
+            return VehicleHistory(*await page(VehicleRow, _VEHICLE_READINGS, vehicle_id, period, limit))
+        return VehicleHistory(*await page(VehicleRow, _VEHICLE_BUCKETS, vehicle_id, period, limit, resolution))
 
     return Router("/v1/history", route_handlers=[meter_history, vehicle_history], tags=["History"], **needs(Scope.READ))

@@ -103,6 +103,9 @@ def request_examples(schema_name: str, now: datetime) -> dict[str, Any]:
         "MeterReading": {"meter": meter},
         "VehicleReading": {"vehicle": vehicle},
         "Batch": {"batch": {"readings": [meter, vehicle]}},
+        "RuleBody": {
+            "hot battery": {"kind": "hotBattery", "threshold": 60, "clearThreshold": 55, "severity": "critical"}
+        },
         "Validity": {"week": {"from": in_utc(day), "to": in_utc(day + timedelta(days=7))}},
     }.get(schema_name, {})
 

@@ -33,21 +33,18 @@ _UncheckedId = Annotated[
     ),
 ]
 EnergyKwh = Annotated[float, Meta(ge=0, lt=99_999_999.99995)]
-Soc = (
-    Annotated[
-        float, Meta(ge=0, le=100, description="State of charge in percent; null when the vehicle does not know it")
-    ]
-    | None
-)
-Voltage = (
-    Annotated[float, Meta(ge=0, le=1000, description="Grid voltage in V; null when the meter does not know it")] | None
-)
-Celsius = (
-    Annotated[
-        float, Meta(ge=-60, le=150, description="Battery temperature in °C; null when the vehicle does not know it")
-    ]
-    | None
-)
+Soc = Annotated[
+    Annotated[float, Meta(ge=0, le=100)] | None,
+    Meta(description="State of charge in percent; null when the vehicle does not know it"),
+]
+Voltage = Annotated[
+    Annotated[float, Meta(ge=0, le=1000)] | None,
+    Meta(description="Grid voltage in V; null when the meter does not know it"),
+]
+Celsius = Annotated[
+    Annotated[float, Meta(ge=-60, le=150)] | None,
+    Meta(description="Battery temperature in °C; null when the vehicle does not know it"),
+]
 Timestamp = Annotated[
     datetime,
     Meta(tz=True, description="RFC 3339 time of the reading, with an offset; ids a reading with its device"),

@@ -29,6 +29,8 @@ PERIOD = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 PARAMETERS = {
     "{meterId}": "METER-001",
     "{vehicleId}": "VH-001",
+    "{alertId}": "1",
+    "{name}": "rule",
     "{file}": "css/swagger-ui.css",
 }
 

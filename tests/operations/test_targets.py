@@ -21,6 +21,7 @@ RUN_HERE = {"help", "run", "migrate", "rollback", "psql", "simulate", "bench"} |
 RUN_BESIDE = {
     "test_retention_targets.py": {"retention", "retention-set", "columnstore-set", "jobs"},
     "test_doctor.py": {"doctor"},
+    "test_alert_delivery.py": {"alerts-test"},
     "test_demo.py": {"demo"},
     "test_backup_and_restore.py": {"backup", "restore"},
     "../api/test_keys_serving.py": {"keys-create", "keys-list", "keys-revoke", "keys-rotate"},

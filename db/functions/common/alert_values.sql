@@ -8,7 +8,6 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         ('hotBattery', false, '30 seconds', ' °C', 'battery temperature'),
         ('voltage', false, '30 seconds', ' V', 'voltage outside its band by'),
         ('implausible', false, '30 seconds', '', 'implausible readings in the last hour'),
-        ('drift', false, '1 hour', '', 'loss of efficiency ratio against the charger''s own past'),
         ('noReadings', false, '30 seconds', ' s', 'no reading of the whole fleet for')
 $$;
 COMMENT ON FUNCTION engine.alert_kinds() IS 'The kinds of alert rules: whether a low value is the bad one, how often they are evaluated, and the unit and name of the value';
@@ -48,9 +47,6 @@ BEGIN
     WHEN 'lowEfficiency' THEN
         RETURN QUERY SELECT 'vehicle', v.vehicle_id, CASE WHEN e.paired_share >= 0.5 THEN e.paired_ratio END
         FROM engine.vehicle_state AS v LEFT JOIN engine.fleet_evidence(p_at - interval '24 hours', p_at) AS e ON e.vehicle_id = v.vehicle_id;
-    WHEN 'drift' THEN
-        RETURN QUERY SELECT 'meter', m.meter_id, CASE WHEN d.significant THEN d.ratio_before - d.ratio_now WHEN d.significant IS NOT NULL THEN 0 END
-        FROM engine.meter_state AS m LEFT JOIN public.charger_drift(p_at) AS d ON d.meter_id = m.meter_id;
     END CASE;
 END
 $$;

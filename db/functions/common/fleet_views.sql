@@ -54,7 +54,7 @@ END
 $$;
 COMMENT ON FUNCTION public.fleet_chargers(timestamptz, timestamptz) IS 'Energy, loss (kWh), ratio and evidence of every charger (meter) over [from, to), in no order, from the hours in which it alone served a vehicle; vehicle_id is the one that it served at the end';
 
-CREATE OR REPLACE FUNCTION public.fleet_trend(p_from timestamptz, p_to timestamptz, p_resolution text)
+CREATE OR REPLACE FUNCTION public.fleet_trend(p_from timestamptz, p_to timestamptz, p_resolution text DEFAULT 'hour')
 RETURNS TABLE (start timestamptz, kwh_consumed_ac numeric, kwh_delivered_dc numeric, efficiency_ratio numeric, energy_loss numeric, vehicles bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE

@@ -1,9 +1,12 @@
 -- Alerts: the rules, what they found, and the notices that go out.
 -- depends: 0012.devices
 
+-- It takes a resolution now (functions/common/fleet_views.sql).
+DROP FUNCTION IF EXISTS public.fleet_trend(timestamptz, timestamptz);
+
 CREATE TABLE public.alert_rule (
     name text COLLATE "C" PRIMARY KEY CHECK (name ~ '^[a-z0-9][a-z0-9-]{0,63}$'),
-    kind text NOT NULL CHECK (kind IN ('lowEfficiency', 'silent', 'hotBattery', 'voltage', 'implausible', 'drift', 'noReadings')),
+    kind text NOT NULL CHECK (kind IN ('lowEfficiency', 'silent', 'hotBattery', 'voltage', 'implausible', 'noReadings')),
     threshold numeric NOT NULL,
     clear_threshold numeric NOT NULL,
     for_seconds integer NOT NULL DEFAULT 0 CHECK (for_seconds BETWEEN 0 AND 604800),
@@ -13,7 +16,7 @@ CREATE TABLE public.alert_rule (
 );
 COMMENT ON TABLE public.alert_rule IS 'When an alert rises and when it clears; evaluated every 30 seconds';
 COMMENT ON COLUMN public.alert_rule.name IS 'Name of the rule';
-COMMENT ON COLUMN public.alert_rule.kind IS 'What is watched: lowEfficiency (ratio of 24 hours), silent and noReadings (seconds), hotBattery (°C), voltage (V outside its band), implausible (readings of the last hour), drift (loss of ratio against the charger''s own past)';
+COMMENT ON COLUMN public.alert_rule.kind IS 'What is watched: lowEfficiency (ratio of 24 hours), silent and noReadings (seconds), hotBattery (°C), voltage (V outside its band), implausible (readings of the last hour)';
 COMMENT ON COLUMN public.alert_rule.threshold IS 'An alert rises when the value reaches it; lowEfficiency: when the value is below it';
 COMMENT ON COLUMN public.alert_rule.clear_threshold IS 'The alert clears when the value is below it; lowEfficiency: when the value reaches it';
 COMMENT ON COLUMN public.alert_rule.for_seconds IS 'How long the condition holds before an alert rises, in seconds';
