@@ -216,7 +216,9 @@ def _convert(item: Any, kind: Any) -> Reading:
         reading: Reading = msgspec.convert(item, kind)
     except msgspec.ValidationError as error:
         field, reason = describe_validation_error(error)
-        if field == "type" and kind is not Reading and isinstance(item, dict) and item.get("type") in _PATHS:
+        if (
+            field == "type" and kind is not Reading and isinstance(item, dict) and item.get("type") in tuple(_PATHS)
+        ):  # it may be a list
             reason = f"must be {_tag(kind)} here: send this reading to {_PATHS[item['type']]}, or to /v1/telemetry"
         raise InvalidRequestError(reason, field) from None
     except UnicodeEncodeError:
