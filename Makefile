@@ -39,6 +39,10 @@ install-dev: $(VENV)/.installed-dev
 run: install ## start database, migrations and service on http://127.0.0.1:3000
 	@$(ENGINE) serve
 
+.PHONY: demo
+demo: $(VENV)/.installed-simulate ## start the service with a live fleet of 200 + 200 and two weeks of history, in .data/demo
+	@$(ENGINE) demo
+
 .PHONY: test
 test: install-dev ## run the whole test suite on every edition available here
 	@$(BIN)/python -m pytest
@@ -107,6 +111,10 @@ columnstore-set: install ## move history to the columnstore after a time: AFTER=
 jobs: install ## show every job with its last run, next run and failures
 	@$(ENGINE) jobs
 
+.PHONY: alerts-test
+alerts-test: install ## send a notice to a receiver (URL=a URL in Apprise's notation; default: those in ALERT_URLS)
+	@$(ENGINE) alerts-test $(URL)
+
 .PHONY: doctor
 doctor: install ## say what is wrong with the database and its server, and what to do
 	@$(ENGINE) doctor
@@ -122,8 +130,8 @@ restore: install ## make an empty database what a backup holds, and compare: FIL
 	@$(ENGINE) restore '$(FILE)'
 
 .PHONY: simulate
-simulate: $(VENV)/.installed-simulate ## send a simulated fleet to the running service (ARGS='--devices 100')
-	@$(ENGINE) simulate $(ARGS)
+simulate: $(VENV)/.installed-simulate ## send a small fleet to the running service, and keep it alive (ARGS='--devices 1000 --hours 48')
+	@$(ENGINE) simulate $(or $(ARGS),--live forever)
 
 .PHONY: keys-create
 keys-create: install ## make a key (NAME=depot-7 SCOPE=ingest, or more: SCOPE='read admin'; DEVICE=id or PREFIX=text)

@@ -14,12 +14,18 @@ from litestar.config.cors import CORSConfig
 from service.access.guard import assert_guarded, make_guard
 from service.access.policy import requires_keys
 from service.access.scope import OPEN
+from service.alerts.delivery import Alerts
+from service.alerts.routes import alerts_router
+from service.alerts.rules import rules_router
+from service.analytics.fleet_views import fleet_views_router
 from service.analytics.routes import analytics_router
+from service.dashboard.routes import dashboard_routers
 from service.database.maintenance import keep_rollups_pace, run_hourly_maintenance
 from service.database.pool import ReadPool
 from service.health.problems import Problems
 from service.health.readiness import Readiness
 from service.health.routes import health_router
+from service.history.routes import history_router
 from service.http.bodies import BodyReader
 from service.http.documentation import openapi_config
 from service.http.head import serve_head
@@ -33,6 +39,7 @@ from service.metrics.routes import metrics_router
 from service.metrics.service_metrics import Metrics
 from service.settings import Settings
 from service.status.routes import status_router
+from service.status.stream import StatusStream, stream_router
 from service.telemetry.copy import open_store
 from service.telemetry.refusals import Refusals, refusals_router
 from service.telemetry.routes import Ingest, telemetry_router
@@ -71,6 +78,8 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
     )
     bodies = BodyReader(timeout_seconds=timeout)
     refusals = Refusals(primary)
+    stream = StatusStream(pool)
+    alerts = Alerts(primary, settings.alert_urls)
     ingest = Ingest(writer, pool, bodies, timedelta(seconds=settings.max_clock_skew_seconds), metrics, refusals)
     readiness = Readiness(database_url, writer)
     problems_now = Problems(primary, None if settings.given_database_url() else settings.data_dir)
@@ -85,7 +94,13 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
         for each in pools:
             await each.open()
         try:
-            async with refusals.running(), writer.running(), guard.running() if guard else nullcontext():
+            async with (
+                refusals.running(),
+                writer.running(),
+                guard.running() if guard else nullcontext(),
+                alerts.running(),
+                stream.running(),
+            ):
                 tasks = [
                     asyncio.create_task(run_hourly_maintenance(database_url)),
                     asyncio.create_task(keep_rollups_pace(database_url)),
@@ -110,12 +125,18 @@ def create_app(settings: Settings, database_url: str, metrics_folder: Path | Non
             telemetry_router(ingest),
             mappings_router(pool, primary, bodies),
             voiding_router(primary),
+            alerts_router(pool, primary, bodies),
+            rules_router(pool, primary, bodies),
             refusals_router(pool, refusals),
             analytics_router(pool, settings.fleet_cache_seconds),
+            fleet_views_router(pool),
+            history_router(pool),
             status_router(pool),
+            stream_router(stream),
             health_router(problems_now, readiness),
             metrics_router(metrics, database_gauges, is_open=settings.metrics_open == "on"),
             docs_assets_router(OPEN),
+            *dashboard_routers(OPEN),
         ],
         lifespan=[lifespan],
         before_request=check,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import multiprocessing
@@ -56,6 +57,7 @@ def run(settings: Settings, database_url: str, *, migrates: bool) -> None:
 
 
 def _serve(settings: Settings) -> None:
+    _fork_with_signals_blocked()
     log.info("serving on http://%s:%s (docs at /api/docs)", settings.host, settings.port)
     Granian(
         "service.server:worker_app",
@@ -105,12 +107,36 @@ def _stop_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+_SETTLED_SECONDS = 0.2
+
+
+def _fork_with_signals_blocked() -> None:
+    """Have every process that is forked from now on start with the signals blocked that ask for a stop.
+
+    A worker inherits the handlers of its parent: until it has its own, such a signal would be lost, and the worker
+    would serve on until it is killed. Blocked, the signal waits for `_let_signals_in`.
+    """
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS),
+    )
+
+
+def _let_signals_in() -> None:
+    """Let the signals that ask for a stop in, once the server's event loop is the one that hears them."""
+    loop = asyncio.get_running_loop()
+    # The loop pauses between its start-up and its serving, and forgets what comes then.
+    loop.call_later(_SETTLED_SECONDS, signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOP_SIGNALS)
+
+
 def worker_app() -> Litestar:
     """Return the application of a worker process."""
     threading.Thread(target=_stop_with_parent, name="stop-with-parent", daemon=True).start()
     settings = Settings.from_environment()
     logs.configure(settings)
     app = create_app(settings, os.environ[_URL_VARIABLE], Path(os.environ[_METRICS_VARIABLE]))
+    app.on_startup.append(_let_signals_in)
     # A batch creates thousands of short-lived objects without cycles, so the collector runs less often than usual.
     gc.collect()
     gc.freeze()

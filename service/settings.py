@@ -77,6 +77,20 @@ class Origins(tuple[str, ...]):
         return origins
 
 
+class AlertUrls(tuple[str, ...]):
+    """Receivers of alerts, in Apprise's notation."""
+
+    @classmethod
+    def parse(cls, text: str) -> AlertUrls:
+        """Return the URLs in a text; raise ValueError. A comma or a space ends a URL where another begins."""
+        urls = cls(re.split(r"[,\s]+(?=[a-zA-Z][a-zA-Z0-9+.-]*://)", text.strip()))
+        if not all(re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://.", url) for url in urls):
+            raise ValueError(
+                "must be URLs in Apprise's notation such as mailto://... or json://..., with commas between"
+            )
+        return urls
+
+
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 Celsius = Annotated[float, Meta(ge=-60, le=150)]
 Volts = Annotated[float, Meta(ge=0, le=1000)]
@@ -132,6 +146,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     voltage_min: Volts = field(name="VOLTAGE_MIN", default=80)
     voltage_max: Volts = field(name="VOLTAGE_MAX", default=520)
     max_plausible_kw: Annotated[float, Meta(ge=1, le=1_000_000)] = field(name="MAX_PLAUSIBLE_KW", default=1000)
+    alert_urls: AlertUrls = field(name="ALERT_URLS", default=AlertUrls())
     offline_after_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] = field(name="OFFLINE_AFTER_SECONDS", default=300)
     max_clock_skew_seconds: Annotated[int, Meta(ge=0, le=86_400)] = field(name="MAX_CLOCK_SKEW_SECONDS", default=300)
     fleet_timezone: TimeZoneName = field(name="FLEET_TIMEZONE", default=TimeZoneName("UTC"))
@@ -147,7 +162,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             message, _, name = str(error).partition(" - at `$.")
             name = name.rstrip("`")
             reason = _reason(fields[name].type) or message
-            shown = "" if name.endswith("_URL") else f"={given[name]!r}"  # a URL may hold a password
+            shown = "" if name.endswith(("_URL", "_URLS")) else f"={given[name]!r}"  # a URL may hold a password
             raise SettingsError(f"{name}{shown} is not usable: {reason}") from None
         settings._check_order()
         return settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from editions import EDITIONS, OUTCOMES, REQUIRE_TIMESCALE, describe, other_pairs
 
-pytest_plugins = ["fix_databases", "fix_service", "fix_keys", "fix_serving", "fix_browser"]
+pytest_plugins = ["fix_databases", "fix_service", "fix_keys", "fix_serving", "fix_browser", "fix_alerts"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

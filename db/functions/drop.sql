@@ -6,7 +6,8 @@ CASCADE;
 DROP FUNCTION IF EXISTS
     public.vehicle_performance(text, integer, timestamptz, text), public.vehicle_trend(text, integer, timestamptz),
     public.vehicle_energy(timestamptz, timestamptz), public.fleet_efficiency(integer, timestamptz),
-    public.fleet_trend(timestamptz, timestamptz), public.fleet_overview();
+    public.fleet_trend(timestamptz, timestamptz, text), public.fleet_vehicles(timestamptz, timestamptz), public.fleet_chargers(timestamptz, timestamptz),
+    public.fleet_overview();
 DO $$
 DECLARE
     v_routine text;

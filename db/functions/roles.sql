@@ -70,12 +70,13 @@ GRANT SELECT ON
     public.meter_telemetry_15min, public.meter_telemetry_hourly, public.meter_telemetry_daily,
     public.vehicle_telemetry_15min, public.vehicle_telemetry_hourly, public.vehicle_telemetry_daily,
     public.meter_current_status, public.vehicle_current_status, public.device_mapping,
-    public.voided_reading
+    public.voided_reading, public.device, public.alert, public.alert_rule
 TO analyst, ev_engine;
 GRANT EXECUTE ON FUNCTION
     public.vehicle_performance(text, integer, timestamptz, text), public.vehicle_trend(text, integer, timestamptz),
     public.vehicle_energy(timestamptz, timestamptz), public.fleet_efficiency(integer, timestamptz),
-    public.fleet_trend(timestamptz, timestamptz), public.fleet_overview()
+    public.fleet_trend(timestamptz, timestamptz, text), public.fleet_vehicles(timestamptz, timestamptz), public.fleet_chargers(timestamptz, timestamptz),
+    public.fleet_overview()
 TO analyst, ev_engine;
 
 -- What the relations and functions above are made of runs as the analyst too: every function of the engine that only reads.
@@ -111,6 +112,7 @@ GRANT SELECT, INSERT, UPDATE ON engine.meter_state, engine.vehicle_state, engine
 GRANT SELECT, INSERT, DELETE ON engine.mapping TO ev_engine;
 GRANT SELECT, INSERT, UPDATE ON engine.implausible_reading TO ev_engine;
 GRANT SELECT, INSERT, UPDATE, DELETE ON engine.refusal TO ev_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.device, public.alert, public.alert_rule, engine.alert_pending, engine.alert_evaluation, engine.alert_notice, engine.alert_transition, engine.alert_target TO ev_engine;
 -- Whether it is ready depends on whether the schema is the one that it was made for.
 GRANT USAGE ON SCHEMA migration TO ev_engine;
 GRANT SELECT ON ALL TABLES IN SCHEMA migration TO ev_engine;

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from litestar import Router, get
 from litestar.params import QueryParameter
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, convert, structs
 
 from service.access.scope import Scope, needs
+from service.analytics.evidence import EfficiencyStatus, PairedRatio, PairedShare, Reason, Reasons, TheVerdict
 from service.database.pool import ReadPool
 from service.errors import NotFoundError
 from service.http.documentation import documented
@@ -24,14 +25,11 @@ End = Annotated[
 ]
 
 
-EfficiencyStatus = Literal["excellent", "good", "warning", "critical", "unknown"]
-
-
 class Coverage(Struct, frozen=True):
-    """Readings received over readings expected at one a minute; null without a mapped meter."""
+    """Intervals with a reading over those expected, at most 1; null without a mapped meter."""
 
-    meter: Annotated[float | None, Meta(description="Meter readings received while mapped, over one a minute")]
-    vehicle: Annotated[float | None, Meta(description="Vehicle readings received over one a minute")]
+    meter: Annotated[float | None, Meta(description="Of the meters, while they were mapped")]
+    vehicle: Annotated[float | None, Meta(description="Of the vehicle")]
 
 
 class Performance(Struct, frozen=True, rename="camel"):
@@ -44,15 +42,20 @@ class Performance(Struct, frozen=True, rename="camel"):
     total_kwh_delivered_dc: Annotated[float, Meta(description="DC energy delivered, in kWh")]
     efficiency_ratio: Annotated[float | None, Meta(description="DC over AC energy; null without AC energy")]
     efficiency_status: Annotated[
-        EfficiencyStatus, Meta(description="excellent, good, warning, critical, or unknown for a null ratio")
+        EfficiencyStatus,
+        Meta(description="excellent, good, warning, critical, or unknown for a ratio that is null or above 1"),
     ]
-    avg_battery_temp: Annotated[float, Meta(description="Mean battery temperature in °C")]
-    max_battery_temp: Annotated[float, Meta(description="Highest battery temperature in °C")]
-    min_battery_temp: Annotated[float, Meta(description="Lowest battery temperature in °C")]
+    avg_battery_temp: Annotated[float | None, Meta(description="Mean battery temperature in °C; null: unknown")]
+    max_battery_temp: Annotated[float | None, Meta(description="Highest battery temperature in °C; null: unknown")]
+    min_battery_temp: Annotated[float | None, Meta(description="Lowest battery temperature in °C; null: unknown")]
     readings_count: Annotated[int, Meta(description="Vehicle readings in the period")]
     meter_id: Annotated[str | None, Meta(description="Meter mapped last in the period")]
     warning: Annotated[str | None, Meta(description="What to look into; null when nothing is wrong")]
     coverage: Annotated[Coverage, Meta(description="How complete the readings are")]
+    paired_ratio: PairedRatio
+    paired_share: PairedShare
+    verdict: TheVerdict
+    reasons: Reasons
 
 
 class FleetEfficiency(Struct, frozen=True, rename="camel"):
@@ -81,7 +84,7 @@ class TrendHour(Struct, frozen=True, rename="camel"):
     kwh_consumed_ac: Annotated[float | None, Meta(description="AC energy consumed, in kWh; null without a reading")]
     kwh_delivered_dc: Annotated[float | None, Meta(description="DC energy delivered, in kWh; null without a reading")]
     efficiency_ratio: Annotated[float | None, Meta(description="DC over AC energy; null without AC energy")]
-    avg_battery_temp: Annotated[float | None, Meta(description="Mean battery temperature in °C")]
+    avg_battery_temp: Annotated[float | None, Meta(description="Mean battery temperature in °C; null: unknown")]
 
 
 class _Known(Struct, frozen=True):
@@ -115,7 +118,7 @@ def analytics_router(pool: ReadPool, cache_seconds: float) -> Router:
         )
         if answer is None:
             raise NotFoundError(f"vehicle {vehicle_id!r} has no reading in the period")
-        return answer
+        return structs.replace(answer, reasons=convert(answer.reasons, list[Reason]))  # the database tells them as JSON
 
     @get("/fleet/efficiency", operation_class=documented(400, 503), summary="Energy and efficiency of the fleet")
     async def fleet_efficiency(hours: Hours = 24, end: End = None) -> FleetEfficiency:

@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from service.cli import keys, operations, simulate
+from service.cli import demo, keys, operations, simulate
 from service.cli.console import clear_errors, start
 from service.database.location import login_as, open_database
 
@@ -94,6 +94,7 @@ def psql(role: str | None, arguments: tuple[str, ...]) -> None:
 
 
 main.add_command(simulate.simulate)
+main.add_command(demo.demo)
 main.add_command(keys.keys)
 for _command in operations.COMMANDS:
     main.add_command(_command)

@@ -37,3 +37,15 @@ def clear_errors() -> Iterator[None]:
         yield
     except EngineError as error:
         raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def needs_simulator() -> Iterator[None]:
+    """Say in one line how to get the extra `simulate` when an import in the block needs it and it is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"the simulator needs {error.name}, which is not installed: run `make simulate` or `make demo`, "
+            "or install the packages of requirements-simulate.txt"
+        ) from None

@@ -147,4 +147,27 @@ def void(kind: Literal["meter", "vehicle"], device_id: str, start: str, end: str
         click.echo(void_readings(url, kind, device_id, start, end, dry_run=dry_run))
 
 
-COMMANDS = (retention, retention_set, columnstore_set, jobs, doctor, backup, restore, void)
+@click.command("alerts-test")
+@click.argument("urls", metavar="[URL]...", nargs=-1)
+@clear_errors()
+def alerts_test(urls: tuple[str, ...]) -> None:
+    """Send a notice to each URL (Apprise's notation), or to those in ALERT_URLS; exit with status 1 when one fails."""
+    from service.alerts.targets import Notice, Target
+
+    notice = Notice("info", "Test of EV Ingestion Engine", "Alerts of the fleet reach you here.")
+    failed = False
+    chosen = urls or start().alert_urls
+    if not chosen:
+        raise click.ClickException("name a URL, or set ALERT_URLS")
+    for url in chosen:
+        try:
+            target = Target(url)
+        except ValueError as error:
+            raise click.ClickException(f"{url.partition('://')[0]}://... {error}") from None
+        failure = target.send(notice)
+        failed = failed or failure is not None
+        click.echo(f"{target.name}: {failure or 'delivered'}")
+    sys.exit(failed)
+
+
+COMMANDS = (retention, retention_set, columnstore_set, jobs, doctor, backup, restore, void, alerts_test)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from service.errors import EngineError
+from service.cli.console import clear_errors, needs_simulator
 from service.simulate.limits import OLDEST_DAYS
 
 
@@ -20,6 +20,24 @@ def _minutes(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     if not text.isascii() or not text.isdigit():
         raise click.BadParameter(f"{text!r} is neither a whole number of minutes nor 'forever'")
     return float(text)
+
+
+def _faults(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
+    if not texts:
+        return {}
+    with needs_simulator():
+        from service.simulate.causes import KINDS
+    if "help" in texts:
+        for name, kind in KINDS.items():
+            click.echo(f"{name:<20}{kind.what}")
+        sys.exit()
+    counts: dict[str, int] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name not in KINDS or not number.isascii() or not number.isdigit():
+            raise click.BadParameter(f"{text!r} is not KIND=N, where KIND is one of {', '.join(KINDS)}")
+        counts[name] = int(number)
+    return counts
 
 
 def _instant(_ctx: click.Context, _param: click.Parameter, text: str | None) -> datetime | None:
@@ -51,7 +69,7 @@ def _instant(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
 @click.option(
     "--devices",
     type=click.IntRange(1, 1_000_000),
-    default=10_000,
+    default=100,
     show_default=True,
     help="How many meters, and as many vehicles.",
 )
@@ -101,6 +119,15 @@ def _instant(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the fleet's true totals and every vehicle's sums over the last 24 h to this JSON file.",
 )
+@click.option(
+    "--fault",
+    "faults",
+    callback=_faults,
+    multiple=True,
+    metavar="KIND=N",
+    help="Give N pairs of devices a fault (repeat for more kinds); --truth tells what must come out. "
+    "--fault help lists the kinds.",
+)
 @click.option("--check", is_flag=True, help="Compare the engine's answers with the truth; exit 1 if any differs.")
 def simulate(
     url: str,
@@ -118,28 +145,27 @@ def simulate(
     days: int,
     truth: Path | None,
     check: bool,
+    faults: dict[str, int],
 ) -> None:
     """Send a believable EV fleet, or real charging sessions, to a running engine.
 
-    The fleet arrives, plugs in, charges with a taper and loses 5 to 15 % (a few chargers more), with hot
+    The fleet arrives, plugs in, charges with a taper and loses 5 to 12 % (a few chargers more), with hot
     batteries, gaps, duplicates and late readings. The same --seed and --devices tell the same story however
-    often they run. At the end the true totals are printed beside the request that should answer the same.
+    often they run; the faults `degrading` and `offline` count from the end of the history: repeat them with the
+    same --end. At the end the true totals are printed beside the request that should answer the same.
     """
     # Here and not above: the extra may be missing, and its tables of text would slow every other command's start.
     from rich.console import Console
 
-    try:
+    with needs_simulator():
         from service.simulate.run import Options, run_fleet, run_replay
-    except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"the simulator needs {error.name}, which is not installed: run `make simulate`, "
-            "or install the packages of requirements-simulate.txt"
-        ) from None
 
     if live and (end is not None or replay is not None):
         raise click.UsageError("--live goes on from now: use it without --end and --replay")
     if replay is not None and truth is not None:
         raise click.UsageError("--truth is for a simulated fleet; a replay prints every session")
+    if replay is not None and faults:
+        raise click.UsageError("--fault is for a simulated fleet")
     if replay is None and (day is not None or days != 1):
         raise click.UsageError("--day and --days choose what to --replay")
     now = datetime.now(UTC)
@@ -158,13 +184,12 @@ def simulate(
         end=end or now,
         truth_file=truth,
         check=check,
+        faults=faults,
     )
     console = Console()
-    try:
+    with clear_errors():
         if replay is not None:
             passed = run_replay(options, replay, day.date() if day else None, days, console)
         else:
             passed = run_fleet(options, console)
-    except EngineError as error:
-        raise click.ClickException(str(error)) from None
     sys.exit(0 if passed else 1)

@@ -16,6 +16,7 @@ _STREAMS: tuple[dict[str, str], ...] = (
     {
         "stream": "meter",
         "stream_title": "Meter",
+        "fleet": "fleet_chargers",
         "device": "meter_id",
         "is_vehicle": "false",
         "energy": "kwh_consumed_ac",
@@ -26,6 +27,7 @@ _STREAMS: tuple[dict[str, str], ...] = (
     {
         "stream": "vehicle",
         "stream_title": "Vehicle",
+        "fleet": "fleet_vehicles",
         "device": "vehicle_id",
         "is_vehicle": "true",
         "energy": "kwh_delivered_dc",

@@ -18,6 +18,8 @@ _VALUES: dict[str, Any] = {
     "duplicates": 0,
     "conflicts": 0,
     "errors": [],
+    "alertId": 1,
+    "name": "very-hot",
     "voltage": 240.5,
     "soc": 75.5,
     "kwhConsumedAc": 0.1254,
@@ -89,7 +91,7 @@ def parameter_example(name: str, now: datetime) -> Any:
     """Return what a parameter typically holds: an id, or a bound of a period of today; None when this is not known."""
     if name in ("from", "to"):
         return in_utc(now.replace(hour=0, minute=0, second=0, microsecond=0) if name == "from" else now)
-    return _VALUES.get(name) if name.endswith("Id") else None
+    return _VALUES.get(name) if name.endswith("Id") or name == "name" else None
 
 
 def request_examples(schema_name: str, now: datetime) -> dict[str, Any]:
@@ -103,6 +105,9 @@ def request_examples(schema_name: str, now: datetime) -> dict[str, Any]:
         "MeterReading": {"meter": meter},
         "VehicleReading": {"vehicle": vehicle},
         "Batch": {"batch": {"readings": [meter, vehicle]}},
+        "RuleBody": {
+            "hot battery": {"kind": "hotBattery", "threshold": 60, "clearThreshold": 55, "severity": "critical"}
+        },
         "Validity": {"week": {"from": in_utc(day), "to": in_utc(day + timedelta(days=7))}},
     }.get(schema_name, {})
 

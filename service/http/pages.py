@@ -56,7 +56,8 @@ def _inline_scripts(page: bytes) -> list[bytes]:
     return [base64.b64encode(hashlib.sha256(script).digest()) for script in scripts]
 
 
-def _media_type(path: Path) -> str:
+def media_type_of(path: Path) -> str:
+    """Return the media type of a file by its name."""
     return _MEDIA_TYPES.get(path.suffix, "application/octet-stream")
 
 
@@ -74,6 +75,6 @@ def docs_assets_router(options: dict[str, Any]) -> Router:
         if file not in files:
             raise NotFoundError("there is no such file")
         path = files[file]
-        return File(path, filename=path.name, media_type=_media_type(path), content_disposition_type="inline")
+        return File(path, filename=path.name, media_type=media_type_of(path), content_disposition_type="inline")
 
     return Router(STATIC_PATH, route_handlers=[asset], **options)

@@ -6,9 +6,9 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,8 @@ from rich.progress import Progress, TaskID
 from service.simulate import report
 from service.simulate.check import check_fleet, check_replay, rfc3339
 from service.simulate.delivery import Delivery
-from service.simulate.fleet import Fleet, meter_id, vehicle_id
+from service.simulate.faults import Faults
+from service.simulate.fleet import MINUTES_PER_DAY, Fleet, meter_id, vehicle_id
 from service.simulate.replay import choose_sessions, chunks, place, shift_before
 from service.simulate.report import Period
 from service.simulate.sender import EngineClient, Sender, SendError
@@ -30,6 +31,8 @@ from service.simulate.truth import FleetTruth
 from service.simulate.wire import Batches
 
 _GREETING_SECONDS = 15.0
+# How long a fleet that lives on without end is mapped ahead where its mapping changes daily, in minutes.
+_MAPPED_AHEAD = 14 * MINUTES_PER_DAY
 _FLEET_HINT = "Other devices in the same database, or a fleet of another seed or size, count too."
 _REPLAY_HINT = (
     "Other days that were replayed to the same time share the stations: use --days for several days, "
@@ -42,7 +45,7 @@ class Options:
     """What a person chose; times are instants, `live_minutes` may be infinite."""
 
     url: str
-    devices: int = 10_000
+    devices: int = 100
     hours: int = 24
     speed: float = 0.0
     live_minutes: float = 0.0
@@ -53,6 +56,8 @@ class Options:
     truth_file: Path | None = None
     check: bool = False
     key: str | None = None
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """How many devices have a fault, by its kind."""
 
 
 class Pace:
@@ -107,6 +112,19 @@ def _mapping(meter: str, vehicle: str, start: int, end: int | None = None) -> tu
     return path, msgspec.json.encode(validity)
 
 
+def fleet_mappings(faults: Faults, devices: int, first: int, end: int) -> Iterator[tuple[str, bytes]]:
+    """Yield the requests that map a fleet for [first, end), in minutes since the epoch.
+
+    Each meter serves its own vehicle for good, from a day earlier on: no energy may hang on the edge of a validity.
+    """
+    since = (first - MINUTES_PER_DAY) * 60
+    exchanges = faults.exchanges(first, end)
+    for device in sorted(set(range(devices)) - {meter for meter, *_ in exchanges}):
+        yield _mapping(meter_id(device), vehicle_id(device), since)
+    for meter, vehicle, begin, until in exchanges:
+        yield _mapping(meter_id(meter), vehicle_id(vehicle), begin * 60, until * 60)
+
+
 def run_fleet(options: Options, console: Console) -> bool:
     """Simulate and send a fleet; return False when readings failed or `--check` found a difference."""
     greet(options.url)
@@ -117,38 +135,43 @@ def run_fleet(options: Options, console: Console) -> bool:
         f"fleet: seed {options.seed}, {options.devices:,} meters and {options.devices:,} vehicles,"
         f" {options.hours} h from {rfc3339(first * 60)}"
     )
-    truth = FleetTruth(options.devices, max(options.hours, 1) * 60)
     total = None if math.isinf(last) else (last - first) * 2 * options.devices
     with report.progress_bar(console) as progress:
-        mapping = progress.add_task("preparing", total=None)
-        delivery = Delivery(Fleet(options.seed, options.devices, first), truth)
-        with _sending(options, progress, mapping) as sender:
-            # From well before the first reading: no energy may hang on the edge of a validity.
-            since = (first - 24 * 60) * 60
-            pairs = ((meter_id(device), vehicle_id(device)) for device in range(options.devices))
-            sender.put_all(_mapping(meter, vehicle, since) for meter, vehicle in pairs)
-            progress.reset(mapping, description="sending", total=total)
+        task = progress.add_task("preparing", total=None)
+        fleet = Fleet(options.seed, options.devices, first)
+        faults = Faults(options.seed, fleet.traits, options.faults, now)
+        truth = FleetTruth(options.devices, max(options.hours, 1) * 60, faults)
+        delivery = Delivery(fleet, truth, faults)
+        with _sending(options, progress, task) as sender:
+            mapped_until = now + _MAPPED_AHEAD if math.isinf(last) else int(last)
+            sender.put_all(fleet_mappings(faults, options.devices, first, mapped_until))
+            progress.reset(task, description="sending", total=total)
             began = time.monotonic()
             with _stop_on_interrupt() as stop:
-                _send_minutes(options, first, last, delivery, sender, stop)
+                send_minutes(first, last, Pace(first * 60, options.speed), options.batch, delivery, sender, stop)
             sender.drain()
             seconds = time.monotonic() - began
-            progress.update(mapping, total=sender.tally.sent, completed=sender.tally.sent)
+            progress.update(task, total=sender.tally.sent, completed=sender.tally.sent)
             progress.stop()
-            start, end = truth.period
-            if start == end:
-                console.print("nothing was sent: choose --hours or --live")
-                return True
-            period = Period(max(start, end - max(options.hours, 1) * 60), end)
             report.show_sent(console, sender.tally, seconds, delivery.delivered)
-            report.show_fleet(console, truth.fleet_efficiency(period.start, period.end), period)
-            if options.truth_file is not None:
-                write_truth(options.truth_file, options, truth, period)
-            lines = []
-            if options.check:
-                lines = check_fleet(sender, truth, period.start, period.end, period.hours, options.seed)
-                report.show_check(console, lines, "the fleet and up to 50 vehicles", _FLEET_HINT)
-            return not lines and not sender.tally.failed
+            return _tell_truth(options, console, truth, sender) and not sender.tally.failed
+
+
+def _tell_truth(options: Options, console: Console, truth: FleetTruth, sender: Sender) -> bool:
+    """Show and write what is true, and check it where asked to; return False when the engine says otherwise."""
+    start, end = truth.period
+    if start == end:
+        console.print("nothing was sent: choose --hours or --live")
+        return True
+    period = Period(max(start, end - max(options.hours, 1) * 60), end)
+    report.show_fleet(console, truth.fleet_efficiency(period.start, period.end), period)
+    if options.truth_file is not None:
+        write_truth(options.truth_file, options, truth, period)
+    if not options.check:
+        return True
+    lines = check_fleet(sender, truth, period.start, period.end, period.hours, options.seed)
+    report.show_check(console, lines, "the fleet and up to 50 vehicles", _FLEET_HINT)
+    return not lines
 
 
 @contextmanager
@@ -168,11 +191,11 @@ def _stop_on_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def _send_minutes(
-    options: Options, first: int, last: float, delivery: Delivery, sender: Sender, stop: threading.Event
+def send_minutes(
+    first: int, last: float, pace: Pace, batch: int, delivery: Delivery, sender: Sender, stop: threading.Event
 ) -> None:
-    pace = Pace(first * 60, options.speed)
-    batches = Batches(options.batch)
+    """Send the minutes [first, last) of a fleet in batches at a pace until `stop` is set; do not await the answers."""
+    batches = Batches(batch)
     for minute in count(first):
         if minute >= last or stop.is_set():
             break
@@ -191,14 +214,18 @@ def _send_minutes(
 
 
 def write_truth(path: Path, options: Options, truth: FleetTruth, period: Period) -> None:
-    """Write the fleet's true totals over the period, and each vehicle's over its last 24 h, as JSON."""
+    """Write the fleet's true totals over the period, and each vehicle's and its fault's over the last 24 h, as JSON."""
     day = Period(max(period.start, period.end - 24 * 60), period.end)
     vehicles = [truth.performance(device, day.start, day.end) for device in range(options.devices)]
     document = {
         "seed": options.seed,
         "devices": options.devices,
         "fleet": _described(period) | msgspec.to_builtins(truth.fleet_efficiency(period.start, period.end)),
-        "vehicles": _described(day) | {"performance": [each for each in vehicles if each is not None]},
+        "vehicles": _described(day)
+        | {
+            "performance": [each for each in vehicles if each is not None],
+            "faults": truth.faults(day.start, day.end),
+        },
     }
     path.write_bytes(msgspec.json.format(msgspec.json.encode(document)))
 

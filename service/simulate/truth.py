@@ -5,9 +5,13 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from service.simulate.fleet import UNITS_PER_KWH, Array, Minute, vehicle_id
+from service.simulate.causes import KINDS, Report
+from service.simulate.faults import Faults
+from service.simulate.fleet import UNITS_PER_KWH, Array, vehicle_id
 
 RATIO_SCALE = 10_000
+# The contract's share of the AC energy up to which a draw at rest is no reason.
+_STANDBY_SHARE = 0.05
 _MISSING = -1
 _MISSING_DECI = np.iinfo(np.int16).min
 
@@ -37,6 +41,22 @@ class VehicleEnergy(msgspec.Struct, frozen=True, rename="camel"):
     avg_battery_temp: float
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """A reason of a verdict and the energy that it concerns."""
+
+    reason: str
+    kwh: float
+
+
+class VehicleFault(msgspec.Struct, frozen=True, rename="camel"):
+    """A vehicle with a fault, and what must come out: a verdict (null: the hours decide it) and its reasons."""
+
+    vehicle_id: str
+    fault: str
+    verdict: str | None
+    reasons: list[Reason]
+
+
 def kwh(units: int) -> float:
     """Convert exact 1e-4 kWh to the nearest float, which prints with at most 4 decimals."""
     return units / UNITS_PER_KWH
@@ -59,25 +79,34 @@ class FleetTruth:
     """The last `minutes` minutes of every reading that was sent.
 
     Holds 4 bytes for each energy and 2 for each temperature: 144 MB for a day of 10,000 meters and 10,000
-    vehicles. Periods are whole minutes since the epoch, half-open. Meter i serves vehicle i.
+    vehicles. Periods are whole minutes since the epoch, half-open. AC energy stands with the vehicle that it charged.
     """
 
-    def __init__(self, devices: int, minutes: int) -> None:
+    def __init__(self, devices: int, minutes: int, faults: Faults | None = None) -> None:
         self.devices = devices
+        self._kind_of = faults.kind_of if faults else {}
+        self._behind = faults.clock_behind_minutes if faults else np.zeros(devices, np.int64)
+        self._concerned = {device: np.zeros(minutes, np.int32) for device in self._kind_of}
         self._minutes = minutes
         self._ac = np.full((minutes, devices), _MISSING, np.int32)
         self._dc = np.full((minutes, devices), _MISSING, np.int32)
         self._deci = np.full((minutes, devices), _MISSING_DECI, np.int16)
         self._first = self._end = 0
 
-    def add(self, measured: Minute, meter_sent: Array, vehicle_sent: Array) -> None:
-        """Note the next minute; the masks say which devices' readings are sent at all."""
+    def add(self, report: Report, meter_sent: Array, vehicle_sent: Array) -> None:
+        """Note the next minute; the masks say which vehicles' energies are sent at all, by meter and by vehicle."""
+        measured = report.measured
         if self._end and measured.minute != self._end:
             raise ValueError(f"minute {measured.minute} does not follow {self._end - 1}")
         row = measured.minute % self._minutes
-        self._ac[row] = np.where(meter_sent, measured.ac_units, _MISSING)
-        self._dc[row] = np.where(vehicle_sent, measured.dc_units, _MISSING)
-        self._deci[row] = np.where(vehicle_sent, measured.temp_deci, _MISSING_DECI)
+        self._ac[row] = np.where(meter_sent, measured.ac_units * (1 + report.repeated), _MISSING)
+        self._dc[row], self._deci[row] = _MISSING, _MISSING_DECI
+        # A clock that is behind puts what is measured now into an earlier minute.
+        cells = (measured.minute - self._behind) % self._minutes, np.arange(self.devices)
+        self._dc[cells] = np.where(vehicle_sent, measured.dc_units, _MISSING)
+        self._deci[cells] = np.where(vehicle_sent, measured.temp_deci, _MISSING_DECI)
+        for device, concerned in self._concerned.items():
+            concerned[row] = report.concerned_units[device]
         if not self._end:
             self._first = measured.minute
         self._end = measured.minute + 1
@@ -133,6 +162,35 @@ class FleetTruth:
             max_battery_temp=int(deci.max()) / 10,
             avg_battery_temp=_mean_celsius(deci),
         )
+
+    def faults(self, start: int, end: int) -> list[VehicleFault]:
+        """Tell what must come out for each vehicle with a fault that sent something in the period."""
+        found = []
+        for device, name in sorted(self._kind_of.items()):
+            told = self.performance(device, start, end)
+            if told is None:
+                continue
+            kind, units = KINDS[name], self._concerned_units(device, start, end)
+            reasons = [Reason(kind.reason, kwh(units))] if kind.reason and units else []
+            verdict = kind.verdict if reasons or not kind.reason else "sound"
+            if not told.total_kwh_consumed_ac and not told.total_kwh_delivered_dc:
+                verdict = "idle"
+            elif (told.efficiency_ratio or 0) > 1:
+                verdict = "implausible"
+            found.append(VehicleFault(told.vehicle_id, name, verdict, reasons))
+        return found
+
+    def _concerned_units(self, device: int, start: int, end: int) -> int:
+        rows = self._rows(start, end)
+        units = self._concerned[device][rows]
+        if self._kind_of[device] != "standbyDraw":
+            return int(units.sum(dtype=np.int64))
+        # A draw at rest shows in hours in which the vehicle took nothing at all, and is a reason above a share.
+        hours = np.arange(start, end) // 60
+        charged = np.isin(hours, hours[self._dc[rows, device] > 0])
+        at_rest = int(units[~charged].sum(dtype=np.int64))
+        ac_units = int(np.maximum(self._ac[rows, device], 0).sum(dtype=np.int64))
+        return at_rest if at_rest > _STANDBY_SHARE * ac_units else 0
 
     def _rows(self, start: int, end: int) -> Array:
         low, high = self.period

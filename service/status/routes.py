@@ -26,7 +26,7 @@ class MeterStatus(Struct, frozen=True, rename="camel"):
 
     meter_id: Annotated[str, Meta(description="Meter id")]
     kwh_consumed_ac: Annotated[float, Meta(description="AC energy of the latest reading, in kWh")]
-    voltage: Annotated[float, Meta(description="Voltage of the latest reading, in V")]
+    voltage: Annotated[float | None, Meta(description="Voltage of the latest reading, in V; null: unknown")]
     last_reading_at: Annotated[datetime, Meta(description="Time of the latest reading")]
     daily_kwh_consumed_ac: Annotated[
         float, Meta(description="AC energy of the current day in the fleet's time zone, in kWh")
@@ -42,9 +42,9 @@ class VehicleStatus(Struct, frozen=True, rename="camel"):
     """Latest state of a vehicle; energies in kWh, soc in percent, temperature in °C."""
 
     vehicle_id: Annotated[str, Meta(description="Vehicle id")]
-    soc: Annotated[float, Meta(description="State of charge in percent")]
+    soc: Annotated[float | None, Meta(description="State of charge in percent; null: unknown")]
     kwh_delivered_dc: Annotated[float, Meta(description="DC energy of the latest reading, in kWh")]
-    battery_temp: Annotated[float, Meta(description="Battery temperature in °C")]
+    battery_temp: Annotated[float | None, Meta(description="Battery temperature in °C; null: unknown")]
     last_reading_at: Annotated[datetime, Meta(description="Time of the latest reading")]
     daily_kwh_delivered_dc: Annotated[
         float, Meta(description="DC energy of the current day in the fleet's time zone, in kWh")
@@ -56,6 +56,9 @@ class VehicleStatus(Struct, frozen=True, rename="camel"):
     ]
     battery_temp_warning: Annotated[bool, Meta(description="Battery at or above the warning temperature")]
     battery_temp_critical: Annotated[bool, Meta(description="Battery at or above the critical temperature")]
+
+
+ListLimit = Annotated[int, QueryParameter(name="limit", ge=1, le=1000, description="Devices at most")]
 
 
 class DevicePage(Struct, Generic[D], frozen=True):
@@ -126,19 +129,21 @@ def status_router(pool: ReadPool) -> Router:
 
     @get(
         "/vehicles/charging",
-        operation_class=documented(503),
+        operation_class=documented(400, 503),
         summary="Vehicles that are charging, lowest state of charge first",
     )
-    async def charging() -> list[VehicleStatus]:
-        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_charging()")
+    async def charging(limit: ListLimit = 1000) -> list[VehicleStatus]:
+        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_charging(%s)", limit)
 
-    @get("/vehicles/warnings", operation_class=documented(503), summary="Vehicles with a hot battery, hottest first")
-    async def warnings() -> list[VehicleStatus]:
-        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_with_warnings()")
+    @get(
+        "/vehicles/warnings", operation_class=documented(400, 503), summary="Vehicles with a hot battery, hottest first"
+    )
+    async def warnings(limit: ListLimit = 1000) -> list[VehicleStatus]:
+        return await pool.rows(VehicleStatus, "SELECT * FROM engine.vehicles_with_warnings(%s)", limit)
 
-    @get("/meters/online", operation_class=documented(503), summary="Meters that are online")
-    async def online() -> list[MeterStatus]:
-        return await pool.rows(MeterStatus, "SELECT * FROM engine.meters_online()")
+    @get("/meters/online", operation_class=documented(400, 503), summary="Meters that are online")
+    async def online(limit: ListLimit = 1000) -> list[MeterStatus]:
+        return await pool.rows(MeterStatus, "SELECT * FROM engine.meters_online(%s)", limit)
 
     @get("/meters", operation_class=documented(400, 503), summary="All meters, by id")
     async def meters(page: Page = 1, limit: Limit = 100) -> MeterPage:

@@ -33,9 +33,18 @@ _UncheckedId = Annotated[
     ),
 ]
 EnergyKwh = Annotated[float, Meta(ge=0, lt=99_999_999.99995)]
-Soc = Annotated[float, Meta(ge=0, le=100, description="State of charge in percent")]
-Voltage = Annotated[float, Meta(ge=0, le=1000, description="Grid voltage in V")]
-Celsius = Annotated[float, Meta(ge=-60, le=150, description="Battery temperature in °C")]
+Soc = Annotated[
+    Annotated[float, Meta(ge=0, le=100)] | None,
+    Meta(description="State of charge in percent; null when the vehicle does not know it"),
+]
+Voltage = Annotated[
+    Annotated[float, Meta(ge=0, le=1000)] | None,
+    Meta(description="Grid voltage in V; null when the meter does not know it"),
+]
+Celsius = Annotated[
+    Annotated[float, Meta(ge=-60, le=150)] | None,
+    Meta(description="Battery temperature in °C; null when the vehicle does not know it"),
+]
 Timestamp = Annotated[
     datetime,
     Meta(tz=True, description="RFC 3339 time of the reading, with an offset; ids a reading with its device"),
@@ -71,14 +80,17 @@ class Batch(Struct, frozen=True):
 
 
 class StagedReading(NamedTuple):
-    """A reading as the database stages it: in ten-thousandths of kWh, of percent (None for meters), of V or °C."""
+    """A reading as the database stages it: in ten-thousandths of kWh, of percent (None for meters), of V or °C.
+
+    What the device does not know is None.
+    """
 
     is_vehicle: bool
     device_id: str
     ts: datetime
     energy: int
     soc: int | None
-    voltage_or_temp: int
+    voltage_or_temp: int | None
 
 
 class Refused(NamedTuple):
@@ -113,14 +125,18 @@ def ten_thousandths(value: float) -> int:
     return int(Decimal(repr(value)).scaleb(4).quantize(Decimal(1), ROUND_HALF_UP))
 
 
+def _known(value: float | None) -> int | None:
+    return None if value is None else ten_thousandths(value)
+
+
 def to_row(reading: Reading) -> StagedReading:
     """Return the reading as the database stages it."""
     if type(reading) is MeterReading:
-        energy, voltage = ten_thousandths(reading.kwh_consumed_ac), ten_thousandths(reading.voltage)
+        energy, voltage = ten_thousandths(reading.kwh_consumed_ac), _known(reading.voltage)
         return StagedReading(False, reading.meter_id, reading.timestamp, energy, None, voltage)
     assert type(reading) is VehicleReading
-    energy, temperature = ten_thousandths(reading.kwh_delivered_dc), ten_thousandths(reading.battery_temp)
-    return StagedReading(True, reading.vehicle_id, reading.timestamp, energy, ten_thousandths(reading.soc), temperature)
+    energy, temperature = ten_thousandths(reading.kwh_delivered_dc), _known(reading.battery_temp)
+    return StagedReading(True, reading.vehicle_id, reading.timestamp, energy, _known(reading.soc), temperature)
 
 
 def label(row: StagedReading) -> str:
@@ -200,7 +216,9 @@ def _convert(item: Any, kind: Any) -> Reading:
         reading: Reading = msgspec.convert(item, kind)
     except msgspec.ValidationError as error:
         field, reason = describe_validation_error(error)
-        if field == "type" and kind is not Reading and isinstance(item, dict) and item.get("type") in _PATHS:
+        if (
+            field == "type" and kind is not Reading and isinstance(item, dict) and item.get("type") in tuple(_PATHS)
+        ):  # it may be a list
             reason = f"must be {_tag(kind)} here: send this reading to {_PATHS[item['type']]}, or to /v1/telemetry"
         raise InvalidRequestError(reason, field) from None
     except UnicodeEncodeError:

@@ -41,7 +41,12 @@ def test_a_tour_prints_what_its_page_says_but_for_times(port: int, connection: p
 
 
 def test_the_readme_and_the_pages_for_devices_and_dashboards_have_tours() -> None:
-    assert {page for page in PAGES if tour(page)} == {"README.md", "docs/devices.md", "docs/dashboards.md"}
+    assert {page for page in PAGES if tour(page)} == {
+        "README.md",
+        "docs/devices.md",
+        "docs/dashboards.md",
+        "docs/alerts.md",
+    }
     assert sum(len(tour(page)) for page in PAGES) > 20
     assert len(queries("README.md")) == 1
     marked = sum(len(re.findall(r"^<!-- (?:tour|sql) -->$", text, re.MULTILINE)) for text in PAGES.values())

@@ -20,7 +20,7 @@ WRONG_TYPES = [
     ("meterId", meter_reading(meterId=None)),
     ("timestamp", meter_reading(timestamp=1770000000)),
     ("soc", vehicle_reading(soc="60%")),
-    ("batteryTemp", vehicle_reading(batteryTemp=None)),
+    ("batteryTemp", vehicle_reading(batteryTemp=True)),
 ]
 OUT_OF_RANGE = [
     ("kwhConsumedAc", meter_reading(kwhConsumedAc=-0.0001)),

@@ -21,6 +21,7 @@ from service.settings import Settings
 HOLDERS = ("no key", "ingest", "read", "admin")
 BODIES = {
     "/v1/telemetry": meter_reading(),
+    "/v1/alerts/rules/{name}": {"kind": "hotBattery", "threshold": 60},
     "/v1/telemetry/meter": meter_reading(),
     "/v1/telemetry/vehicle": vehicle_reading(),
     "/v1/telemetry/batch": {"readings": [meter_reading(), vehicle_reading()]},
@@ -29,6 +30,8 @@ PERIOD = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 PARAMETERS = {
     "{meterId}": "METER-001",
     "{vehicleId}": "VH-001",
+    "{alertId}": "1",
+    "{name}": "rule",
     "{file}": "css/swagger-ui.css",
 }
 
@@ -62,6 +65,8 @@ def test_cell(callers, call, holder, cell):
     body = BODIES.get(path)
     for name, value in PARAMETERS.items():
         path = path.replace(name, value)
+    if path.endswith("/stream") and cell == "yes":
+        return  # its answer has no end; test_status_stream.py hears it
     query = PERIOD if path.endswith("/readings") else None
     response = callers["client"].request(method, path, headers=callers[holder], json=body, params=query)
     if cell == "yes":

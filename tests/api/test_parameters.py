@@ -52,7 +52,7 @@ def test_every_call_of_the_api_refuses_what_it_does_not_know(client):
         assert isinstance(route, HTTPRoute)
         for method, (handler, _) in route.route_handler_map.items():
             if method != "OPTIONS" and handler.resolve_include_in_schema():
-                path = route.path_format.format(meterId="M1", vehicleId="V1")
+                path = route.path_format.format(meterId="M1", vehicleId="V1", alertId=1, name="rule")
                 response = client.request(method, f"{path}?nobody=knows")
                 assert (response.status_code, response.json().get("field")) == (400, "nobody"), path
                 asked += 1

@@ -35,6 +35,10 @@ def test_every_field_is_there_and_right(client, connection):
             "meterId": "M-V1",
             "warning": None,
             "coverage": {"meter": 0.0417, "vehicle": 0.0417},
+            "pairedRatio": 0.9,
+            "pairedShare": 1,
+            "verdict": "sound",
+            "reasons": [],
         }, when
 
 
@@ -55,7 +59,7 @@ STATES = {
     7.5: ("warning", True),
     7.4994: ("critical", True),
     0: ("critical", True),
-    10.5: ("excellent", True),
+    10.5: ("unknown", True),  # more than was drawn
 }
 
 

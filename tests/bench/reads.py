@@ -20,7 +20,17 @@ from tests.bench.readings import Batches
 from tests.bench.stage import Stage, minutes_for, open_stage
 
 _HOURS = 25
-_TARGETS = {"performance": 10, "trend": 15, "status": 5, "overview": 30, "fleet efficiency, computed": 200}
+_TARGETS = {
+    "performance": 10,
+    "trend": 15,
+    "status": 5,
+    "overview": 30,
+    "a vehicle's day of readings": 15,
+    "fleet efficiency, computed": 200,
+    "fleet vehicles by loss": 400,
+    "fleet chargers by loss": 400,
+    "fleet trend": 150,
+}
 _CHECKED = 20
 
 _RAW = """
@@ -155,7 +165,11 @@ def _measure_answers(stage: Stage, client: Client, part: str) -> list[Figure]:
         "trend": lambda n: f"/v1/analytics/trend/{vehicle(n)}?end={_end(now, n)}",
         "status": lambda n: f"/v1/status/vehicle/{vehicle(n)}",
         "overview": lambda _: "/v1/status/overview",
+        "a vehicle's day of readings": lambda n: f"/v1/history/vehicles/{vehicle(n)}?limit=1000&end={_end(now, n)}",
         "fleet efficiency, computed": lambda n: fleet_path + _end(now, n),
+        "fleet vehicles by loss": lambda n: f"/v1/analytics/fleet/vehicles?end={_end(now, n)}",
+        "fleet chargers by loss": lambda n: f"/v1/analytics/fleet/chargers?end={_end(now, n)}",
+        "fleet trend": lambda n: f"/v1/analytics/fleet/trend?end={_end(now, n)}",
     }
     figures = []
     for name, path in questions.items():

@@ -130,10 +130,13 @@ def start_service(postmaster: Postmaster, folder: Path) -> Iterator[Callable[...
     """Start a service with settings of one's own."""
     with ExitStack() as stack:
 
-        def start(**environment: str) -> Service:
+        def start(*, waits: bool = True, **environment: str) -> Service:
             service = Service(folder / f"own-{next(NUMBERS)}.log", **{"DATABASE_URL": postmaster.url} | environment)
             stack.callback(service.stop)
-            service.start()
+            if waits:
+                service.start()
+            else:
+                service.spawn()
             return service
 
         yield start

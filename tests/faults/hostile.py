@@ -23,6 +23,9 @@ FIELDS = {
     "meter": ("meterId", "kwhConsumedAc", "voltage"),
     "vehicle": ("vehicleId", "soc", "kwhDeliveredDc", "batteryTemp"),
 }
+MAY_BE_NULL = ("voltage", "soc", "batteryTemp")
+# Zero-width characters, marks of direction, a byte order mark.
+UNSEEN = "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff"
 # Tokens as they stand in the text: the JSON encoder would not write most of them.
 NUMBERS = (
     *("0", "-0", "-0.0", "1e-400", "1e308", "1e309", "-1e309", "1E+2", "100", "100.00000000000001", "101"),
@@ -136,14 +139,18 @@ def takes(body: bytes, kind: str | None, now: datetime) -> bool | None:
         return False
     verdicts = [_takes_time(members.get("timestamp"), now)]
     verdicts += [
-        _takes_id(members.get(name)) if name.endswith("Id") else _takes_number(members.get(name), *LIMITS[name])
+        _takes_id(members.get(name))
+        if name.endswith("Id")
+        else (name in MAY_BE_NULL and name in members and members[name] is None)
+        or _takes_number(members.get(name), *LIMITS[name])
         for name in FIELDS[said]
     ]
     return False if False in verdicts else None if None in verdicts else True
 
 
-def _nothing(_: str) -> None:
-    """Read NaN and infinity as null: wrong in every field but one that nobody knows."""
+def _nothing(_: str) -> object:
+    """Read NaN and infinity as what is wrong in every field but one that nobody knows."""
+    return ...
 
 
 def _takes_number(value: Any, low: Decimal, high: Decimal) -> bool | None:
@@ -154,12 +161,15 @@ def _takes_number(value: Any, low: Decimal, high: Decimal) -> bool | None:
     return low <= value < high if high > 10**6 else low <= value <= high
 
 
-def _takes_id(value: Any) -> bool:
+def _takes_id(value: Any) -> bool | None:
     if not isinstance(value, str) or not 1 <= len(value) <= 64:
         return False
     if value != value.strip() or "/" in value:
         return False
-    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
+    categories = {unicodedata.category(character) for character in value}
+    if categories & {"Cc", "Cs", "Zl", "Zp"} or any(character in UNSEEN for character in value):
+        return False
+    return None if "Cf" in categories or len(unicodedata.normalize("NFC", value)) != len(value) else True
 
 
 def _takes_time(value: Any, now: datetime) -> bool | None:

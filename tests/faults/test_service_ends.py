@@ -8,7 +8,7 @@ import time
 
 import pytest
 from connection import encode
-from postmaster import wait_for
+from postmaster import children, wait_for
 from serving import REQUEST_TIMEOUT_SECONDS, Service
 
 # The time that a stop may take: what waits is committed, and a private database is stopped after it.
@@ -40,6 +40,14 @@ def test_service_stopped(trial, postmaster, start_service, service, workers, sen
         assert inside == []
     assert "Traceback" not in stopped.log()
     trial.conclude(postmaster, service, unanswered=True)
+
+
+def test_service_stopped_while_its_workers_start(postmaster, start_service, edition, repetition):
+    """A signal that comes before a worker has its own handlers is not lost."""
+    starting = start_service(waits=False, WORKERS="2")
+    wait_for(lambda: children(starting.process.pid), 30)
+    starting.signal(signal.SIGTERM)
+    assert starting.process.wait(STOP_SECONDS) == 0, starting.log()
 
 
 def test_service_stopped_while_requests_wait(trial, postmaster, start_service, service, session, repetition):

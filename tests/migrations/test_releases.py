@@ -23,7 +23,7 @@ QUESTIONS = (
     "SELECT * FROM fleet_efficiency(8760, %(end)s)",
     "SELECT * FROM fleet_efficiency(24, %(cut)s)",
     "SELECT * FROM vehicle_energy(%(start)s, %(cut)s) ORDER BY 1",
-    "SELECT * FROM fleet_trend(%(start)s, %(cut)s)",
+    "SELECT kwh_consumed_ac, kwh_delivered_dc FROM fleet_trend(%(start)s, %(cut)s)",
     "SELECT * FROM meter_telemetry_hourly ORDER BY 1, 2",
     "SELECT * FROM vehicle_telemetry_hourly ORDER BY 1, 2",
     "SELECT * FROM meter_telemetry_daily ORDER BY 1, 2",
@@ -42,6 +42,14 @@ def session(url: str) -> psycopg.Connection:
 def answers(connection: psycopg.Connection, now: datetime) -> list:
     period = {"end": now, "start": moment(0), "cut": moment(30, minutes=23)}
     return [connection.execute(question, period).fetchall() for question in QUESTIONS]
+
+
+def as_told_now(question: str, row: tuple) -> tuple:
+    """Return a row of an older release as this one tells it: a ratio above 1 has the status unknown."""
+    place = 6 if "vehicle_performance" in question else 4 if "vehicle_energy" in question else None
+    if place is None or row[place - 1] is None or row[place - 1] <= 1:
+        return row
+    return (*row[:place], "unknown", *row[place + 1 :])
 
 
 def insert(connection: psycopg.Connection, times: list[datetime], kwh: float) -> None:
@@ -115,6 +123,7 @@ def test_a_database_of_a_release_is_brought_up_to_date_and_answers_the_same(old_
                     expected, found = ([(r[0], r[1]) for r in rows] for rows in (expected, found))
                 # What this release adds to an answer stands behind what the older one told.
                 told = [row[: len(older)] for row, older in zip(found, expected, strict=True)]
+                expected = [as_told_now(question, row) for row in expected]
                 assert told == expected, (step, question)
             connection.execute("CALL engine.refresh_rollups()")
 

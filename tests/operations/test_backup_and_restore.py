@@ -89,7 +89,7 @@ def test_a_restored_database_gives_every_answer_and_goes_on(
     assert before[QUESTIONS[0]]["totalKwhDeliveredDc"] == 1.25
     archive = tmp_path / "engine.backup"
     said = told("backup", FILE=str(archive))
-    assert f"readings, 25 relations ({edition} edition)" in said
+    assert f"readings, 33 relations ({edition} edition)" in said
     manifest = json.loads(archive.with_name("engine.backup.manifest.json").read_text())
     assert manifest["relations"]["engine.mapping"]["rows"] == 2
     assert stat.S_IMODE(archive.stat().st_mode) == 0o600

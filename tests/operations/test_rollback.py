@@ -54,7 +54,7 @@ def test_without_confirmation_it_says_what_would_be_lost_and_changes_nothing(mak
         assert lines["public.device_mapping"] == ["3", "-"]
         assert lines["engine.vehicle_state"][0] == "3"
     assert counts(filled)["public.meter_telemetry_history"] == 6
-    assert make("rollback", CONFIRM="yes").stdout.endswith("Undone: 0010.mapping.\n")
+    assert make("rollback", CONFIRM="yes").stdout.endswith("Undone: 0013.alerts.\n")
 
 
 def test_while_a_service_is_connected_it_refuses_and_changes_nothing(make, client, connection):

@@ -21,6 +21,8 @@ RUN_HERE = {"help", "run", "migrate", "rollback", "psql", "simulate", "bench"} |
 RUN_BESIDE = {
     "test_retention_targets.py": {"retention", "retention-set", "columnstore-set", "jobs"},
     "test_doctor.py": {"doctor"},
+    "test_alert_delivery.py": {"alerts-test"},
+    "test_demo.py": {"demo"},
     "test_backup_and_restore.py": {"backup", "restore"},
     "../api/test_keys_serving.py": {"keys-create", "keys-list", "keys-revoke", "keys-rotate"},
 }
@@ -43,6 +45,15 @@ def test_every_target_is_listed_in_one_line_and_run_by_a_test(told):
 def test_what_developers_run_is_complete(target, tmp_path):
     done = subprocess.run([*command(tmp_path, target), "--dry-run"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.edition("postgres", reason="it needs no database")
+@pytest.mark.parametrize(("options", "run"), [({}, "--live forever"), ({"ARGS": "--hours 2"}, "--hours 2")])
+def test_a_simulated_fleet_is_kept_alive_unless_options_say_otherwise(options, run, tmp_path):
+    shown = subprocess.run(
+        [*command(tmp_path, "simulate", **options), "--dry-run"], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown.rstrip().endswith(f"ev-engine simulate {run}")
 
 
 @pytest.mark.edition("postgres", reason="it needs no database")

@@ -36,6 +36,7 @@ profiles.register_profile(
     "thorough", max_examples=2000, stateful_step_count=60, phases=set(Phase) - {Phase.explain}, **_COMMON
 )
 _profile = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev")
+profiles.register_profile("noshrink", parent=profiles.get_profile("dev"), phases=[Phase.generate])
 profiles.load_profile(_profile)
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
+from evidence_model import evidence
 from litestar.testing import TestClient
 from model import (
     FOR_EVER,
@@ -42,6 +43,10 @@ def text(ts: datetime) -> str:
     return ts.isoformat().replace("+00:00", "Z")
 
 
+def _number(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
+
+
 def wire(reading: Reading) -> dict[str, Any]:
     """Return a reading as devices send it."""
     if isinstance(reading, MeterReading):
@@ -49,15 +54,15 @@ def wire(reading: Reading) -> dict[str, Any]:
             "type": "meter",
             "meterId": reading.device,
             "kwhConsumedAc": float(reading.kwh),
-            "voltage": float(reading.voltage),
+            "voltage": _number(reading.voltage),
             "timestamp": text(reading.ts),
         }
     return {
         "type": "vehicle",
         "vehicleId": reading.device,
-        "soc": float(reading.soc),
+        "soc": _number(reading.soc),
         "kwhDeliveredDc": float(reading.kwh),
-        "batteryTemp": float(reading.temp),
+        "batteryTemp": _number(reading.temp),
         "timestamp": text(reading.ts),
     }
 
@@ -331,6 +336,7 @@ class Engine:
             assert answer == expected
             return
         warning = answer.pop("warning")
+        self._check_evidence(answer, expected, meter)
         assert answer == expected
         hours = (expected["periodEnd"] - expected["periodStart"]) // timedelta(hours=1)
         kwh = self.model.implausible_kwh(expected["vehicleId"], hours, expected["periodEnd"], meter)
@@ -339,6 +345,23 @@ class Engine:
         if wanted is not None:
             assert ("Efficiency" in (warning or "")) == wanted, warning
         assert warning is None or warning.strip()
+
+    def _check_evidence(self, answer: Answer, expected: Answer, meter: str | None) -> None:
+        """Hold the verdict and its reasons against the model, and take them out of the answer."""
+        start, end = expected["periodStart"], expected["periodEnd"]
+        vehicle = expected["vehicleId"]
+        wanted = evidence(self.model, vehicle, start, end, meter)
+        told = {name: answer.pop(name) for name in ("pairedRatio", "pairedShare", "verdict", "reasons")}
+        for name, value in (("pairedRatio", wanted["paired_ratio"]), ("pairedShare", wanted["paired_share"])):
+            assert told[name] == (None if value is None else rounded(value)), name
+        doubted = [reason for reason in told["reasons"] if reason["reason"] == "implausibleReading"]
+        others = [reason for reason in told["reasons"] if reason["reason"] != "implausibleReading"]
+        assert sorted(others, key=_place) == sorted(wanted["reasons"], key=_place)
+        if self.judged:
+            hours = (end - start) // timedelta(hours=1)
+            kwh = self.model.implausible_kwh(vehicle, hours, end, meter)
+            assert sum((reason["kwh"] for reason in doubted), Decimal(0)) == kwh
+        assert told["verdict"] == ("implausible" if doubted else wanted["verdict"])
 
     def check_status(self, vehicles: list[str], meters: list[str]) -> None:
         """Hold every status answer against the model."""
@@ -417,7 +440,7 @@ class Engine:
                     row = dict(zip(names, values, strict=True))
                     key = (row.pop(f"{stream}_id"), row.pop("bucket"))
                     assert key not in found
-                    found[key] = {n: rounded(v) if n.startswith("avg") else v for n, v in row.items()}
+                    found[key] = {n: rounded(v) if n.startswith("avg") and v is not None else v for n, v in row.items()}
                 assert found == self.model.rollup(stream, width), f"{stream} {name}"
 
     def _rows(self, query: str) -> list[Any]:
@@ -430,12 +453,26 @@ class Engine:
         return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]
 
 
+def _place(reason: Answer) -> tuple[str, datetime]:
+    return reason["reason"], reason["from"]
+
+
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, list):  # reasons, in jsonb
+        return [
+            {
+                "reason": reason["reason"],
+                "kwh": None if reason["kwh"] is None else Decimal(str(reason["kwh"])),
+                "from": datetime.fromisoformat(reason["from"]),
+                "to": datetime.fromisoformat(reason["to"]),
+            }
+            for reason in value
+        ]
     if isinstance(value, dict):  # jsonb
         return {k: None if v is None else Decimal(str(v)) for k, v in value.items()}
     return value

@@ -36,22 +36,22 @@ def hour_of(ts: datetime) -> datetime:
 
 
 class MeterReading(NamedTuple):
-    """A meter's reading: energy in kWh, voltage in V."""
+    """A meter's reading: energy in kWh, voltage in V (None: unknown)."""
 
     device: str
     ts: datetime
     kwh: Decimal
-    voltage: Decimal
+    voltage: Decimal | None
 
 
 class VehicleReading(NamedTuple):
-    """A vehicle's reading: energy in kWh, state of charge in percent, temperature in °C."""
+    """A vehicle's reading: energy in kWh, state of charge in percent, temperature in °C (None: unknown)."""
 
     device: str
     ts: datetime
     kwh: Decimal
-    soc: Decimal
-    temp: Decimal
+    soc: Decimal | None
+    temp: Decimal | None
 
 
 Reading = MeterReading | VehicleReading
@@ -223,13 +223,15 @@ class Model:
             "efficiencyRatio": ratio,
             "efficiencyStatus": self.efficiency_status(ratio),
             "avgBatteryTemp": _mean([r.temp for r in own]),
-            "maxBatteryTemp": max(r.temp for r in own),
-            "minBatteryTemp": min(r.temp for r in own),
+            "maxBatteryTemp": max(_known([r.temp for r in own]), default=None),
+            "minBatteryTemp": min(_known([r.temp for r in own]), default=None),
             "readingsCount": len(own),
             "meterId": serving and serving.meter,
             "coverage": {
-                "meter": rounded(len(attributed) / minutes) if mapped else None,
-                "vehicle": rounded(Fraction(len(own), 60 * hours)),
+                "meter": rounded(min(Fraction(1), _heard(attributed, start, end, mapped) / minutes))
+                if mapped
+                else None,
+                "vehicle": rounded(_heard(own, start, end) / (60 * hours)),
             },
         }
 
@@ -290,7 +292,7 @@ class Model:
 
     def efficiency_status(self, ratio: Decimal | None) -> str:
         """Return the name of a ratio that is rounded to 4 decimals."""
-        if ratio is None:
+        if ratio is None or ratio > 1:
             return "unknown"
         steps = [("excellent", self.rules.excellent), ("good", self.rules.warning), ("warning", self.rules.critical)]
         return next((name for name, least in steps if ratio >= least), "critical")
@@ -348,7 +350,10 @@ class Model:
         last = history[max(history)]
         if now - last.ts > self.rules.offline_after:
             status = "offline"
-        elif last.voltage == 0 or not self.rules.voltage_min <= last.voltage <= self.rules.voltage_max:
+        elif (
+            last.voltage is not None
+            and not max(self.rules.voltage_min, Decimal("0.0001")) <= last.voltage <= self.rules.voltage_max
+        ):
             status = "error"
         else:
             status = "online"
@@ -374,7 +379,7 @@ class Model:
             state = "offline"
         elif last.kwh > 0:
             state = "charging"
-        elif previous is not None and last.soc < previous.soc:
+        elif previous is not None and None not in (last.soc, previous.soc) and last.soc < previous.soc:
             state = "discharging"
         else:
             state = "idle"
@@ -388,8 +393,8 @@ class Model:
             "dailyKwhDeliveredDc": self._daily(history.values(), now),
             "meterId": min(serving, key=lambda m: (FOR_EVER - m.start, m.meter)).meter if serving else None,
             "chargingState": state,
-            "batteryTempWarning": last.temp >= self.rules.battery_warning,
-            "batteryTempCritical": last.temp >= self.rules.battery_critical,
+            "batteryTempWarning": last.temp is not None and last.temp >= self.rules.battery_warning,
+            "batteryTempCritical": last.temp is not None and last.temp >= self.rules.battery_critical,
         }
 
     def all_meters(self, now: datetime) -> list[Answer]:
@@ -403,7 +408,7 @@ class Model:
     def charging(self, now: datetime) -> list[Answer]:
         """Return the vehicles that charge, lowest soc first."""
         found = [v for v in self.all_vehicles(now) if v["chargingState"] == "charging"]
-        return sorted(found, key=lambda v: (v["soc"], v["vehicleId"]))
+        return sorted(found, key=lambda v: (v["soc"] is None, v["soc"] or 0, v["vehicleId"]))
 
     def warnings(self, now: datetime) -> list[Answer]:
         """Return the vehicles with a hot battery, hottest first."""
@@ -441,7 +446,9 @@ class Model:
 
 def stored(reading: Any) -> Any:
     """Return a reading as history keeps it: every measure with 4 decimals."""
-    return type(reading)(reading.device, reading.ts, *(rounded(value) for value in reading[2:]))
+    return type(reading)(
+        reading.device, reading.ts, *(value if value is None else rounded(value) for value in reading[2:])
+    )
 
 
 def within(readings: Iterable[Any], start: datetime, end: datetime) -> list[Any]:
@@ -465,8 +472,29 @@ def _ratio(ac: Decimal | None, dc: Decimal | None) -> Decimal | None:
     return rounded(Fraction(dc) / Fraction(ac))
 
 
-def _mean(values: list[Decimal]) -> Decimal:
-    return rounded(Fraction(sum(values, Decimal(0))) / len(values))
+def _heard(readings: list[Any], start: datetime, end: datetime, mapped: list[Mapping] | None = None) -> Fraction:
+    """Return how many minutes have a reading, counted by the hour: at most as many as lie within."""
+    counts: dict[datetime, int] = {}
+    for reading in readings:
+        counts[hour_of(reading.ts)] = counts.get(hour_of(reading.ts), 0) + 1
+    spans = [(start, end)] if mapped is None else [(m.start, m.end) for m in mapped]
+    heard = Fraction(0)
+    for hour, count in counts.items():
+        inside = sum(
+            (max(timedelta(0), min(hour + timedelta(hours=1), until) - max(hour, since)) for since, until in spans),
+            timedelta(0),
+        )
+        heard += min(Fraction(count), Fraction(inside // timedelta(microseconds=1), 60_000_000))
+    return heard
+
+
+def _known(values: list[Decimal | None]) -> list[Decimal]:
+    return [value for value in values if value is not None]
+
+
+def _mean(values: list[Decimal | None]) -> Decimal | None:
+    known = _known(values)
+    return rounded(Fraction(sum(known, Decimal(0))) / len(known)) if known else None
 
 
 def _bucket(stream: str, group: list[Any]) -> Answer:
@@ -478,6 +506,8 @@ def _bucket(stream: str, group: list[Any]) -> Answer:
         energy = "total_kwh_delivered_dc"
     answer: Answer = {"readings_count": len(group), energy: kwh}
     for name, values in measures.items():
-        answer |= {f"min_{name}": min(values), f"max_{name}": max(values), f"sum_{name}": sum(values, Decimal(0))}
+        known = _known(values)
+        answer |= {f"min_{name}": min(known, default=None), f"max_{name}": max(known, default=None)}
+        answer |= {f"sum_{name}": sum(known, Decimal(0)) if known else None, f"count_{name}": len(known)}
         answer[f"avg_{name}"] = _mean(values)
     return answer

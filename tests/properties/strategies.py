@@ -72,6 +72,7 @@ _millionths = st.integers(0, 5 * 10**6)
 _ties = st.integers(0, 2 * 10**4).map(lambda n: n * 100 + 50)
 _big = st.integers(0, 3).map(lambda n: 99_999_999_999_900 - n * 50)
 energies = st.one_of(st.just(0), _millionths, _ties, _big).map(lambda n: Decimal(n).scaleb(-6))
+_unknown = st.none()
 _voltages = st.one_of(
     st.sampled_from(["0", "79.9999", "80", "230", "520", "520.0001", "1000"]).map(Decimal),
     st.integers(0, 10**7).map(lambda n: Decimal(n).scaleb(-4)),
@@ -91,7 +92,7 @@ class Draft:
 
     device: str
     moment: Moment
-    measures: tuple[Decimal, ...]
+    measures: tuple[Decimal | None, ...]
 
     def reading(self) -> Reading:
         """Return the reading, with its time seen from now."""
@@ -99,8 +100,8 @@ class Draft:
         return kind(self.device, resolve(self.moment), *self.measures)
 
 
-_meter_measures = st.tuples(energies, _voltages)
-_vehicle_measures = st.tuples(energies, _socs, _temps)
+_meter_measures = st.tuples(energies, st.one_of(_voltages, _unknown))
+_vehicle_measures = st.tuples(energies, st.one_of(_socs, _socs, _unknown), st.one_of(_temps, _temps, _unknown))
 _reading_times = st.one_of(moments(), moments(), _recent)
 drafts = st.one_of(
     st.builds(Draft, st.sampled_from(METERS), _reading_times, _meter_measures),

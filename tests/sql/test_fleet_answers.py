@@ -35,7 +35,7 @@ GROUP BY 1 ORDER BY 1
 """
 ENERGY = """SELECT vehicle_id, total_kwh_consumed_ac, total_kwh_delivered_dc, efficiency_ratio
 FROM vehicle_energy(%(start)s, %(end)s) ORDER BY 1"""
-TREND = "SELECT hour, kwh_consumed_ac, kwh_delivered_dc FROM fleet_trend(%(start)s, %(end)s)"
+TREND = "SELECT start, kwh_consumed_ac, kwh_delivered_dc FROM fleet_trend(%(start)s, %(end)s)"
 # Whole days, whole hours, cut hours, a cut hour alone.
 PERIODS = [(0, 24), (-24, 48), (3, 21), (3.3, 20.7), (5.1, 5.2), (2.5, 30)]
 

@@ -39,7 +39,15 @@ def test_vehicle_performance_answers_with_one_row_in_snake_case(analyst):
         "meter_id": "M1",
         "warning": row["warning"],
         "coverage": {"meter": 0.0007, "vehicle": 0.0007},
+        "paired_ratio": None,
+        "paired_share": 0,
+        "verdict": "partial",
+        "reasons": row["reasons"],
     }
+    assert [(reason["reason"], reason["kwh"]) for reason in row["reasons"]] == [
+        ("vehicleSilent", 10),
+        ("meterSilent", 8),
+    ]
     assert "0.8" in row["warning"]
 
 

@@ -15,8 +15,9 @@ LAYERS = """
 cli
 simulate server
 app
-health mappings
-analytics status telemetry operations
+health mappings history status dashboard
+alerts
+analytics telemetry operations
 metrics
 access
 http

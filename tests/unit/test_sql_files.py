@@ -32,7 +32,8 @@ def test_a_template_is_rendered_for_each_stream_and_leaves_no_name_open(path):
     names = [match["name"] for match in BODIES.finditer(rendered)]
     assert len(set(names)) == len(names)
     for stream in ("meter", "vehicle"):
-        assert f"{stream}_telemetry" in rendered or any(stream in name for name in names)
+        fleet = {"meter": "fleet_chargers", "vehicle": "fleet_vehicles"}[stream]
+        assert f"{stream}_telemetry" in rendered or any(stream in name or fleet in name for name in names)
 
 
 def test_a_line_stands_once_for_each_measure(tmp_path):

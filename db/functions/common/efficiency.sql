@@ -8,13 +8,13 @@ COMMENT ON FUNCTION engine.efficiency_ratio(numeric, numeric) IS 'DC over AC ene
 CREATE OR REPLACE FUNCTION engine.efficiency_status(p_ratio numeric, p_settings engine.settings) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
-    WHEN p_ratio IS NULL THEN 'unknown'
+    WHEN p_ratio IS NULL OR p_ratio > 1 THEN 'unknown'
     WHEN p_ratio >= (p_settings).efficiency_excellent THEN 'excellent'
     WHEN p_ratio >= (p_settings).efficiency_warning THEN 'good'
     WHEN p_ratio >= (p_settings).efficiency_critical THEN 'warning'
     ELSE 'critical'
 END;
-COMMENT ON FUNCTION engine.efficiency_status(numeric, engine.settings) IS 'Name of an efficiency ratio under given thresholds: excellent, good, warning, critical, or unknown for null';
+COMMENT ON FUNCTION engine.efficiency_status(numeric, engine.settings) IS 'Name of an efficiency ratio under given thresholds: excellent, good, warning, critical, or unknown for null and above 1';
 
 CREATE OR REPLACE FUNCTION engine.efficiency_warning(p_ratio numeric, p_settings engine.settings) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

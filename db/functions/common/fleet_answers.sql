@@ -90,23 +90,3 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION public.fleet_efficiency(integer, timestamptz) IS 'Energy (kWh) and efficiency of the fleet over the hours before period_end (start included, end excluded); ratio and loss over vehicles with readings and AC energy, the totals over all that was received; the warning names implausible readings';
-
-CREATE OR REPLACE FUNCTION public.fleet_trend(p_from timestamptz, p_to timestamptz)
-RETURNS TABLE (hour timestamptz, kwh_consumed_ac numeric, kwh_delivered_dc numeric)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
-DECLARE
-    v_meter_cuts engine.period_cuts := engine.cut_period('meter', p_from, p_to, true, false);
-    v_vehicle_cuts engine.period_cuts := engine.cut_period('vehicle', p_from, p_to, true, false);
-BEGIN
-    RETURN QUERY
-        SELECT e.bucket, sum(e.ac), sum(e.dc)
-        FROM (
-            SELECT date_bin('1 hour', m.ts, 'epoch') AS bucket, sum(m.kwh) AS ac, NULL::numeric AS dc
-            FROM engine.meter_energy_parts(p_from, p_to, v_meter_cuts) AS m GROUP BY 1
-            UNION ALL SELECT date_bin('1 hour', v.ts, 'epoch'), NULL, sum(v.kwh)
-            FROM engine.vehicle_energy_parts(p_from, p_to, v_vehicle_cuts) AS v GROUP BY 1
-        ) AS e
-        GROUP BY e.bucket ORDER BY e.bucket;
-END
-$$;
-COMMENT ON FUNCTION public.fleet_trend(timestamptz, timestamptz) IS 'Energy (kWh) that was received of the whole fleet over [from, to) by the hour (UTC), oldest first; hours without any reading are left out, and a cut first or last hour counts only what lies inside the period';

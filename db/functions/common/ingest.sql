@@ -11,11 +11,11 @@ BEGIN
         ts timestamptz NOT NULL,
         energy_e4 bigint NOT NULL,
         soc_e4 bigint,
-        voltage_or_temp_e4 bigint NOT NULL
+        voltage_or_temp_e4 bigint
     ) ON COMMIT DELETE ROWS;
 END
 $$;
-COMMENT ON FUNCTION engine.open_staging() IS 'Creates the session''s staging table pg_temp.staged (ordinal, is_vehicle, device_id, ts, and in ten-thousandths: energy_e4 of a kWh, soc_e4 of a percent or null for meters, voltage_or_temp_e4 of a V or °C); every commit empties it';
+COMMENT ON FUNCTION engine.open_staging() IS 'Creates the session''s staging table pg_temp.staged (ordinal, is_vehicle, device_id, ts, and in ten-thousandths: energy_e4 of a kWh, soc_e4 of a percent, null for meters, voltage_or_temp_e4 of a V or °C; null for what a device does not know); every commit empties it';
 
 -- A reading is known by (device, ts) and the first value stands. History is written in key order, meters before vehicles,
 -- hot status after it and by one writer at a time: concurrent writers wait for each other, never in a ring.

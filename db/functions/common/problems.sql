@@ -72,6 +72,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION engine.problems() IS 'What is wrong with the database''s own work: what it concerns (the same as long as it lasts), the problem in a sentence, and what to do';
 
+CREATE OR REPLACE FUNCTION engine.rfc3339(p_time timestamptz) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN rtrim(rtrim(to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), '0'), '.') || 'Z';
+COMMENT ON FUNCTION engine.rfc3339(timestamptz) IS 'A time in UTC to the microsecond, as the HTTP interface writes it';
+
 CREATE OR REPLACE FUNCTION engine.as_utc(p_time timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT to_char(p_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') $$;
 COMMENT ON FUNCTION engine.as_utc(timestamptz) IS 'A time in UTC to the second, as people and RFC 3339 write it';

@@ -16,7 +16,7 @@ FROM engine.meter_state AS m CROSS JOIN engine.settings AS s;
 COMMENT ON VIEW public.meter_current_status IS 'Latest state of every meter, by the time of its readings';
 COMMENT ON COLUMN public.meter_current_status.meter_id IS 'Meter id';
 COMMENT ON COLUMN public.meter_current_status.kwh_consumed_ac IS 'AC energy of the latest reading in kWh';
-COMMENT ON COLUMN public.meter_current_status.voltage IS 'Voltage of the latest reading in V';
+COMMENT ON COLUMN public.meter_current_status.voltage IS 'Voltage of the latest reading in V; null where the meter does not know it';
 COMMENT ON COLUMN public.meter_current_status.last_reading_at IS 'Time of the latest reading';
 COMMENT ON COLUMN public.meter_current_status.daily_kwh_consumed_ac IS 'AC energy of the current day in the fleet''s time zone, in kWh';
 COMMENT ON COLUMN public.meter_current_status.vehicle_id IS 'Vehicle mapped to the meter now';
@@ -37,14 +37,14 @@ SELECT
         WHEN v.soc < v.previous_soc THEN 'discharging'
         ELSE 'idle'
     END AS charging_state,
-    v.battery_temp >= s.battery_temp_warning AS battery_temp_warning,
-    v.battery_temp >= s.battery_temp_critical AS battery_temp_critical
+    coalesce(v.battery_temp >= s.battery_temp_warning, false) AS battery_temp_warning,
+    coalesce(v.battery_temp >= s.battery_temp_critical, false) AS battery_temp_critical
 FROM engine.vehicle_state AS v CROSS JOIN engine.settings AS s;
 COMMENT ON VIEW public.vehicle_current_status IS 'Latest state of every vehicle, by the time of its readings';
 COMMENT ON COLUMN public.vehicle_current_status.vehicle_id IS 'Vehicle id';
-COMMENT ON COLUMN public.vehicle_current_status.soc IS 'State of charge of the latest reading in percent';
+COMMENT ON COLUMN public.vehicle_current_status.soc IS 'State of charge of the latest reading in percent; null where the vehicle does not know it';
 COMMENT ON COLUMN public.vehicle_current_status.kwh_delivered_dc IS 'DC energy of the latest reading in kWh';
-COMMENT ON COLUMN public.vehicle_current_status.battery_temp IS 'Battery temperature of the latest reading in °C';
+COMMENT ON COLUMN public.vehicle_current_status.battery_temp IS 'Battery temperature of the latest reading in °C; null where the vehicle does not know it';
 COMMENT ON COLUMN public.vehicle_current_status.last_reading_at IS 'Time of the latest reading';
 COMMENT ON COLUMN public.vehicle_current_status.daily_kwh_delivered_dc IS 'DC energy of the current day in the fleet''s time zone, in kWh';
 COMMENT ON COLUMN public.vehicle_current_status.meter_id IS 'Meter mapped to the vehicle now; the one mapped last when there are several';
@@ -78,14 +78,14 @@ CREATE OR REPLACE FUNCTION engine.device_counts(OUT meters bigint, OUT vehicles 
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT (SELECT count(*) FROM engine.meter_state), (SELECT count(*) FROM engine.vehicle_state) $$;
 COMMENT ON FUNCTION engine.device_counts() IS 'Number of meters and vehicles that ever reported';
 
-CREATE OR REPLACE FUNCTION engine.meters_online() RETURNS SETOF public.meter_current_status
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.meter_current_status AS m WHERE m.status = 'online' ORDER BY m.meter_id $$;
-COMMENT ON FUNCTION engine.meters_online() IS 'Meters that are online, by id';
+CREATE OR REPLACE FUNCTION engine.meters_online(p_limit integer DEFAULT 1000) RETURNS SETOF public.meter_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.meter_current_status AS m WHERE m.status = 'online' ORDER BY m.meter_id LIMIT p_limit $$;
+COMMENT ON FUNCTION engine.meters_online(integer) IS 'Meters that are online, by id; so many at most';
 
-CREATE OR REPLACE FUNCTION engine.vehicles_charging() RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.charging_state = 'charging' ORDER BY v.soc, v.vehicle_id $$;
-COMMENT ON FUNCTION engine.vehicles_charging() IS 'Vehicles that are charging, lowest state of charge first';
+CREATE OR REPLACE FUNCTION engine.vehicles_charging(p_limit integer DEFAULT 1000) RETURNS SETOF public.vehicle_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.charging_state = 'charging' ORDER BY v.soc, v.vehicle_id LIMIT p_limit $$;
+COMMENT ON FUNCTION engine.vehicles_charging(integer) IS 'Vehicles that are charging, lowest state of charge first and unknown ones last; so many at most';
 
-CREATE OR REPLACE FUNCTION engine.vehicles_with_warnings() RETURNS SETOF public.vehicle_current_status
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.battery_temp_warning ORDER BY v.battery_temp DESC, v.vehicle_id $$;
-COMMENT ON FUNCTION engine.vehicles_with_warnings() IS 'Vehicles whose battery is at or above the warning temperature, hottest first';
+CREATE OR REPLACE FUNCTION engine.vehicles_with_warnings(p_limit integer DEFAULT 1000) RETURNS SETOF public.vehicle_current_status
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM public.vehicle_current_status AS v WHERE v.battery_temp_warning ORDER BY v.battery_temp DESC, v.vehicle_id LIMIT p_limit $$;
+COMMENT ON FUNCTION engine.vehicles_with_warnings(integer) IS 'Vehicles whose battery is at or above the warning temperature, hottest first; so many at most';

@@ -3,7 +3,7 @@
 CREATE OR REPLACE VIEW engine.{stream}_reading AS
 SELECT
     r.ts AS bucket, r.{device}, 1::bigint AS readings_count,
-    r.{measure}::numeric AS sum_{measure}, r.{measure}::numeric AS min_{measure}, r.{measure}::numeric AS max_{measure}, r.{measure}::numeric AS avg_{measure},
+    r.{measure}::numeric AS sum_{measure}, r.{measure}::numeric AS min_{measure}, r.{measure}::numeric AS max_{measure}, r.{measure}::numeric AS avg_{measure}, (r.{measure} IS NOT NULL)::integer::bigint AS count_{measure},
     r.{energy}::numeric AS total_{energy}
 FROM public.{stream}_telemetry_history AS r;
 COMMENT ON VIEW engine.{stream}_reading IS 'public.{stream}_telemetry_history in the shape of its rollups: a reading is a bucket';

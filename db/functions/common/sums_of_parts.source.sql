@@ -14,6 +14,7 @@ BEGIN
             min(b.min_{measure}),
             max(b.max_{measure}),
             sum(b.total_{energy})
+            , sum(b.count_{measure})::bigint
         FROM engine.{stream}_{source} AS b
         WHERE b.bucket >= p_from AND b.bucket < p_to AND b.{device} = p_device_id
         GROUP BY 1, 2;
@@ -25,7 +26,8 @@ COMMENT ON COLUMN engine.{stream}_{source}.bucket IS 'Start of the bucket, or ti
 COMMENT ON COLUMN engine.{stream}_{source}.{device} IS '{stream_title} id';
 COMMENT ON COLUMN engine.{stream}_{source}.readings_count IS 'Number of readings';
 COMMENT ON COLUMN engine.{stream}_{source}.total_{energy} IS '{energy_in_words}, in kWh';
-COMMENT ON COLUMN engine.{stream}_{source}.min_{measure} IS 'Lowest {measure_in_words}';
-COMMENT ON COLUMN engine.{stream}_{source}.max_{measure} IS 'Highest {measure_in_words}';
-COMMENT ON COLUMN engine.{stream}_{source}.sum_{measure} IS 'Sum of the readings'' values ({measure_in_words}), for exact means over several rows';
-COMMENT ON COLUMN engine.{stream}_{source}.avg_{measure} IS 'Mean {measure_in_words}';
+COMMENT ON COLUMN engine.{stream}_{source}.min_{measure} IS 'Lowest {measure_in_words}; null where none is known';
+COMMENT ON COLUMN engine.{stream}_{source}.max_{measure} IS 'Highest {measure_in_words}; null where none is known';
+COMMENT ON COLUMN engine.{stream}_{source}.sum_{measure} IS 'Sum of the known values ({measure_in_words}), for exact means over several rows';
+COMMENT ON COLUMN engine.{stream}_{source}.count_{measure} IS 'Number of readings of which it is known ({measure_in_words})';
+COMMENT ON COLUMN engine.{stream}_{source}.avg_{measure} IS 'Mean of the known values ({measure_in_words}); null where none is known';

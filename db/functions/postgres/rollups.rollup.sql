@@ -14,6 +14,7 @@ BEGIN
         min_{measure},
         max_{measure},
         sum_{measure},
+        count_{measure},
         total_{energy}
     )
     SELECT
@@ -21,6 +22,7 @@ BEGIN
         min(n.{measure}),
         max(n.{measure}),
         sum(n.{measure}),
+        count(n.{measure}),
         sum(n.{energy})
     FROM new_rows AS n
     GROUP BY 1, 2
@@ -29,7 +31,8 @@ BEGIN
         readings_count = b.readings_count + excluded.readings_count,
         min_{measure} = least(b.min_{measure}, excluded.min_{measure}),
         max_{measure} = greatest(b.max_{measure}, excluded.max_{measure}),
-        sum_{measure} = b.sum_{measure} + excluded.sum_{measure},
+        sum_{measure} = coalesce(b.sum_{measure} + excluded.sum_{measure}, b.sum_{measure}, excluded.sum_{measure}),
+        count_{measure} = b.count_{measure} + excluded.count_{measure},
         total_{energy} = b.total_{energy} + excluded.total_{energy};
     RETURN NULL;
 END
@@ -53,6 +56,7 @@ BEGIN
             min_{measure},
             max_{measure},
             sum_{measure},
+            count_{measure},
             total_{energy}
         )
         SELECT
@@ -60,6 +64,7 @@ BEGIN
             min(n.{measure}),
             max(n.{measure}),
             sum(n.{measure}),
+            count(n.{measure}),
             sum(n.{energy})
         FROM public.{stream}_telemetry_history AS n
         WHERE n.{device} = v_device_id AND n.ts >= v_bucket AND n.ts < v_bucket + interval '{width}'
