@@ -95,6 +95,7 @@ class Engine:
         self.edition, self.client, self.connection, self.url = edition, client, connection, url
         self.model = Model()
         self.judged = True  # whether every reading came through the engine, which judges it
+        self.weighs_evidence = True  # whether reasons and verdicts are held against the model too
         self.voided: list[tuple[type[Reading], Reading]] = []
 
     # ---- telling
@@ -352,6 +353,8 @@ class Engine:
         vehicle = expected["vehicleId"]
         wanted = evidence(self.model, vehicle, start, end, meter)
         told = {name: answer.pop(name) for name in ("pairedRatio", "pairedShare", "verdict", "reasons")}
+        if not self.weighs_evidence:
+            return
         for name, value in (("pairedRatio", wanted["paired_ratio"]), ("pairedShare", wanted["paired_share"])):
             assert told[name] == (None if value is None else rounded(value)), name
         doubted = [reason for reason in told["reasons"] if reason["reason"] == "implausibleReading"]

@@ -20,7 +20,9 @@ CREATE OR REPLACE FUNCTION engine.vehicle_hour_pairs(
             JOIN engine.mapping AS m ON m.meter_id = h.device_id AND m.valid_from <= greatest(h.hour, p_from) AND m.valid_to >= least(h.hour + interval '1 hour', p_to)
             UNION ALL SELECT c.meter_id, c.vehicle_id, c.hour, s.kwh, s.readings_count, engine.hour_seconds(c.hour, c.part_from, c.part_to)
             FROM engine.cut_mapping_hours(p_from, p_to, p_meter_ids) AS c
-            CROSS JOIN LATERAL engine.meter_sums(c.part_from, c.part_to, c.meter_id, NULL) AS s
+            CROSS JOIN LATERAL (
+                SELECT sum(r.kwh) AS kwh, sum(r.readings_count)::bigint AS readings_count FROM engine.meter_sums(c.part_from, c.part_to, c.meter_id, NULL) AS r HAVING count(*) > 0
+            ) AS s
         ) AS a
         LEFT JOIN public.device AS d ON d.kind = 'meter' AND d.device_id = a.meter_id
         WHERE p_vehicle_ids IS NULL OR a.vehicle_id = ANY (p_vehicle_ids)
