@@ -16,7 +16,7 @@ def horizon(connection) -> list[tuple]:
 
 
 def due(connection):
-    return connection.execute("SELECT date_bin('15 minutes', now() - interval '10 minutes', 'epoch')").fetchone()[0]
+    return connection.execute("SELECT date_bin('15 minutes', now() - engine.rollup_delay(), 'epoch')").fetchone()[0]
 
 
 def assert_answers_are_raw_sums(connection) -> None:
